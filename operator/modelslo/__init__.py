@@ -1,0 +1,1 @@
+"""modelslo: keeps machine-learning models inside their loss SLOs."""
