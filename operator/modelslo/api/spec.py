@@ -1,0 +1,283 @@
+"""What a user writes: the ``spec`` of a ModelSLO (DESIGN section 5).
+
+The CRD in ``crds/`` is generated from these models, so that every description, default and bound stands once.
+Rules across fields are in :mod:`modelslo.api.rules`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from modelslo.api.quantity import Duration, Percent
+
+LabelName = Annotated[
+    str, Field(min_length=1, max_length=63, json_schema_extra={"pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$"})
+]
+MetricName = Annotated[
+    str, Field(min_length=1, max_length=120, json_schema_extra={"pattern": "^[a-zA-Z_:][a-zA-Z0-9_:]*$"})
+]
+ObjectName = Annotated[
+    str,
+    Field(min_length=1, max_length=253, json_schema_extra={"pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}),
+]
+
+
+class Part(BaseModel):
+    """A part of the resource: camelCase outside, immutable, no unknown fields."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+class Mode(StrEnum):
+    ENFORCE = "Enforce"
+    DRY_RUN = "DryRun"
+
+
+class PrometheusSource(Part):
+    """The Prometheus that holds the losses."""
+
+    url: str | None = Field(
+        None,
+        max_length=512,
+        json_schema_extra={"pattern": "^https?://[^\\s]+$"},
+        description="Base URL. Default: the operator's own setting. Must be on the operator's allow list.",
+    )
+    timeout: Duration = Field("10s", description="Longest wait for one answer; after it the evaluation is Unknown.")
+
+
+class LossMetric(Part):
+    """A Prometheus histogram of per-sample loss (`<metric>_sum`, `_count`, `_bucket`)."""
+
+    metric: MetricName = Field(description="Name of the histogram without suffix, such as ml_huber_loss.")
+    match_labels: dict[LabelName, Annotated[str, Field(max_length=256)]] = Field(
+        min_length=1,
+        max_length=16,
+        description="Labels that select this model's series, such as model_name: fraud. Equality only.",
+    )
+    version_label: LabelName = Field("model_version", description="Label that carries the version that predicted.")
+    namespace_label: LabelName = Field(
+        "namespace",
+        description="Label matched with the ModelSLO's own namespace: equal names in two namespaces stay apart.",
+    )
+
+
+class Statistic(StrEnum):
+    MEAN = "Mean"
+
+
+class Segments(Part):
+    """Disjoint cohorts of the traffic; the arms are compared within each."""
+
+    label: LabelName = Field("segment", description="Label that carries the segment.")
+
+
+class Labels(Part):
+    """How ground truth arrives (label lag and coverage)."""
+
+    delay: Duration | None = Field(
+        None,
+        description="Time within which nearly all labels arrive after the prediction. No verdict on a canary before it "
+        "has passed for both arms. Leave out when labels come with the prediction.",
+    )
+    predictions: MetricName = Field("ml_predictions_total", description="Counter of predictions served.")
+    invalid: MetricName = Field(
+        "ml_loss_invalid_total", description="Counter of losses that were NaN, infinite or negative."
+    )
+    max_age: Duration | None = Field(
+        None,
+        description="Labels older than this make the data insufficient. Default: 4 intervals plus the delay.",
+    )
+    min_coverage: Percent | None = Field(
+        None, description="Least share of predictions that have labels; below it nothing is decided."
+    )
+
+
+class Indicator(Part):
+    """How loss is measured."""
+
+    prometheus: PrometheusSource = Field(default_factory=PrometheusSource)
+    loss: LossMetric
+    statistic: Statistic = Field(Statistic.MEAN, description="What the slices of the window are held against.")
+    segments: Segments | None = None
+    labels: Labels = Field(default_factory=Labels)
+
+
+class Target(Part):
+    value: float = Field(gt=0, description="The statistic of a slice must not exceed this value.")
+
+
+class Budgeting(StrEnum):
+    TIMESLICES = "Timeslices"
+
+
+class NoData(StrEnum):
+    HOLD = "Hold"
+    BAD = "Bad"
+    EXCLUDE = "Exclude"
+
+
+class Severity(StrEnum):
+    FAST = "Fast"
+    SLOW = "Slow"
+
+
+class BurnRate(Part):
+    """A multiwindow burn-rate rule: it burns when both windows are at or above the factor (SRE workbook, chapter 5)."""
+
+    severity: Severity
+    long: Duration
+    short: Duration
+    factor: float = Field(gt=0, le=1000)
+
+
+class Objective(Part):
+    """What is promised: the statistic stays within the target in `goal` of the slices of the window."""
+
+    target: Target
+    goal: Percent = Field("99%", description="Share of the slices that must meet the target.")
+    window: Duration = Field("28d", description="Rolling window of the promise.")
+    slice: Duration = Field("5m", description="Length of a slice, on UTC's grid.")
+    budgeting: Budgeting = Field(Budgeting.TIMESLICES, description="How the error budget is counted.")
+    no_data: NoData = Field(
+        NoData.HOLD,
+        description="What a slice without enough samples counts as. Hold: neither good nor bad, and nothing is "
+        "decided when too many are missing. Exclude: left out. Bad: spends budget.",
+    )
+    min_samples: int = Field(20, ge=1, le=1_000_000, description="Labelled samples that a slice needs to count.")
+    burn_rates: list[BurnRate] | None = Field(
+        None, min_length=1, max_length=4, description="Default: computed from window, slice and goal."
+    )
+
+
+class WorkloadRef(Part):
+    """A Deployment in the ModelSLO's own namespace."""
+
+    kind: Annotated[str, Field(json_schema_extra={"enum": ["Deployment"]})] = "Deployment"
+    name: ObjectName
+
+
+class VersionFrom(Part):
+    """Where a pod template says which version it serves."""
+
+    env: str = Field(
+        "MODEL_VERSION",
+        min_length=1,
+        max_length=128,
+        description="Environment variable of the first container, given as a plain value.",
+    )
+
+
+class OnDeadline(StrEnum):
+    HOLD = "Hold"
+    ROLLBACK = "Rollback"
+
+
+class Gate(Part):
+    """When a canary is good or bad: an anytime-valid test with the error rates that you state."""
+
+    margin: Percent = Field("10%", description="How much worse than stable, relative, is still acceptable.")
+    false_rollback: Percent = Field("5%", description="Accepted rate of rollbacks of a version inside the margin.")
+    false_promote: Percent = Field("5%", description="Accepted rate of promotions of a version beyond the margin.")
+    min_samples: int = Field(100, ge=1, le=10_000_000, description="Labelled canary samples before any promotion.")
+    min_duration: Duration = Field("10m", description="Least time of judging before a promotion.")
+    deadline: Duration = Field("24h", description="After this time without a verdict onDeadline applies.")
+    on_deadline: OnDeadline = Field(
+        OnDeadline.HOLD,
+        description="Rollback applies only while data are sufficient. There is no promotion by time-out.",
+    )
+
+
+class Promotion(StrEnum):
+    AUTOMATIC = "Automatic"
+    MANUAL = "Manual"
+
+
+class Rollout(Part):
+    """The canary: a second Deployment behind the same Service."""
+
+    stable: WorkloadRef
+    canary: WorkloadRef
+    version_from: VersionFrom = Field(default_factory=VersionFrom)
+    steps: list[Percent] = Field(
+        default_factory=lambda: ["10%", "25%", "50%"],
+        min_length=1,
+        max_length=10,
+        description="Shares of the traffic that the canary gets, one after the other, below 100%.",
+    )
+    step_duration: Duration = Field("10m", description="Least time on a step before the next.")
+    warmup: Duration = Field("5m", description="Labels of predictions from this first stretch are not judged.")
+    gate: Gate = Field(default_factory=Gate)
+    promotion: Promotion = Field(
+        Promotion.AUTOMATIC,
+        description="Manual: a good canary waits for the annotation modelslo.dev/approve with its version.",
+    )
+
+
+class RetrainTrigger(Part):
+    burn_rate: Severity = Field(Severity.SLOW, description="Burn rate of stable that counts as a breach.")
+    sustained_for: Duration = Field("1h", description="How long the breach must last.")
+
+
+class Candidate(Part):
+    """How the result of a retrain Job gets into the canary's pod template.
+
+    The Job's last succeeded pod writes one JSON object as its termination message; its key `version` is required.
+    """
+
+    env: dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Environment variables of the first container, each with the key of the result that it takes. "
+        "The version variable is set by itself.",
+    )
+    image: str | None = Field(
+        None, max_length=63, description="Key of the result that holds the image of the first container."
+    )
+
+
+class RetrainLimits(Part):
+    max_runs: int = Field(3, ge=1, le=100, description="Most runs within `per`, failed ones included.")
+    per: Duration = Field("7d", description="Window of maxRuns.")
+    timeout: Duration = Field("6h", description="Longest run of one Job (real time).")
+
+
+class Retrain(Part):
+    """The retrain Job, launched when stable burns its budget too fast for too long."""
+
+    trigger: RetrainTrigger = Field(default_factory=RetrainTrigger)
+    template: dict[str, Any] = Field(
+        description="A batch/v1 JobTemplateSpec ({metadata, spec}). The operator sets name, owner and three "
+        "environment variables: MODELSLO_OPERATION_ID, MODELSLO_MODEL, MODELSLO_STABLE_VERSION.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    candidate: Candidate = Field(default_factory=Candidate)
+    limits: RetrainLimits = Field(default_factory=RetrainLimits)
+
+
+class Cooldown(Part):
+    """Least time between two actions of a kind."""
+
+    rollback: Duration = "1m"
+    promote: Duration = "10m"
+    retrain: Duration = "1d"
+
+
+class Guardrails(Part):
+    cooldown: Cooldown = Field(default_factory=Cooldown)
+
+
+class ModelSLOSpec(Part):
+    """The promise for one served model, and what may be done to keep it."""
+
+    suspend: bool = Field(False, description="Stop before the next step of anything. Judging goes on.")
+    mode: Mode = Field(Mode.ENFORCE, description="DryRun decides and reports but writes nothing but status.")
+    interval: Duration = Field("1m", description="How often the model is judged.")
+    indicator: Indicator
+    objective: Objective
+    rollout: Rollout | None = None
+    retrain: Retrain | None = None
+    guardrails: Guardrails = Field(default_factory=Guardrails)

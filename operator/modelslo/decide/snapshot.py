@@ -1,0 +1,73 @@
+"""What is seen in the cluster when a decision is made: plain data, read from the watch cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment. ``template`` is its pod template as the API server returned it, never changed in place.
+
+    ``replicas`` is the wish in spec; ``total``, ``updated``, ``ready`` and ``available`` come from status.
+    ``deadline_exceeded`` is Progressing=False with reason ProgressDeadlineExceeded. ``failure`` is ReplicaFailure's
+    message (quota, admission).
+    """
+
+    name: str
+    uid: str
+    generation: int
+    observed_generation: int
+    resource_version: str
+    template: Mapping[str, Any]
+    replicas: int
+    total: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+    deadline_exceeded: bool = False
+    failure: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settled(self) -> bool:
+        """All wished-for pods run the current template and are available, and no other pods are left."""
+        return (
+            self.observed_generation >= self.generation
+            and self.updated == self.total == self.available == self.replicas
+        )
+
+
+class JobState(StrEnum):
+    ACTIVE = "Active"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainJob:
+    """A retrain Job of ours. ``operation`` is the value of its label modelslo.dev/operation."""
+
+    name: str
+    operation: str
+    state: JobState
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The workloads and Jobs of one ModelSLO. None: there is no such Deployment.
+
+    ``autoscaled`` names the HorizontalPodAutoscaler or ScaledObject found on the canary, empty when there is none.
+    ``approved`` is the version named by the annotation modelslo.dev/approve.
+    """
+
+    stable: Workload | None
+    canary: Workload | None
+    jobs: tuple[RetrainJob, ...] = ()
+    autoscaled: str = ""
+    approved: str = ""

@@ -1,0 +1,68 @@
+"""Every time constant of judging, in seconds, in one frozen place (DESIGN section 7).
+
+The operator's setting ``timeScale`` divides the times of a ModelSLO: the demo replays days in seconds. What belongs
+to the infrastructure (scrape interval, settle, HTTP time-outs, a Job's time-out) is real time and is not divided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from modelslo.api.quantity import seconds
+from modelslo.api.spec import ModelSLOSpec
+
+# Prometheus itself forgets a series after five minutes without a sample.
+STALENESS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Times of one ModelSLO in real seconds, `timeScale` already applied."""
+
+    interval: float
+    settle: float
+    slice: float
+    window: float
+    delay: float
+    max_age: float
+    warmup: float
+    step_duration: float
+    min_duration: float
+    deadline: float
+    sustained_for: float
+    retrain_per: float
+    cooldown_rollback: float
+    cooldown_promote: float
+    cooldown_retrain: float
+
+
+def timing_of(spec: ModelSLOSpec, *, scale: float, settle: float) -> Timing:
+    """Times of `spec` divided by `scale` (1 is real time); `settle` (seconds) is taken as it is.
+
+    The interval is at least one second, however large the scale: no Prometheus is asked more often.
+    """
+
+    def scaled(duration: str | None, missing: float = 0.0) -> float:
+        return missing if duration is None else seconds(duration) / scale
+
+    interval = max(1.0, scaled(spec.interval))
+    delay = scaled(spec.indicator.labels.delay)
+    rollout, retrain, cooldown = spec.rollout, spec.retrain, spec.guardrails.cooldown
+    return Timing(
+        interval=interval,
+        settle=settle,
+        slice=scaled(spec.objective.slice),
+        window=scaled(spec.objective.window),
+        delay=delay,
+        max_age=scaled(spec.indicator.labels.max_age, 4 * interval + delay + settle),
+        warmup=scaled(rollout.warmup) if rollout else 0.0,
+        step_duration=scaled(rollout.step_duration) if rollout else 0.0,
+        min_duration=scaled(rollout.gate.min_duration) if rollout else 0.0,
+        deadline=scaled(rollout.gate.deadline) if rollout else 0.0,
+        sustained_for=scaled(retrain.trigger.sustained_for) if retrain else 0.0,
+        retrain_per=scaled(retrain.limits.per) if retrain else 0.0,
+        cooldown_rollback=scaled(cooldown.rollback),
+        cooldown_promote=scaled(cooldown.promote),
+        cooldown_retrain=scaled(cooldown.retrain),
+    )

@@ -1,0 +1,47 @@
+"""What to read for one evaluation of one model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelslo.observe.evidence import ModelKey
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A Prometheus: base URL and longest wait for one answer in seconds."""
+
+    url: str
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Selects the series of one model.
+
+    ``match`` holds the equality matchers (label, value) in ascending order, without the namespace; the namespace of the
+    ModelSLO is matched by ``namespace_label``.
+    """
+
+    metric: str
+    predictions: str
+    invalid: str
+    match: tuple[tuple[str, str], ...]
+    version_label: str
+    namespace_label: str
+    segment_label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Increments in (since, until] in cells of ``grid`` seconds, and the slices [first_slice, last_slice]."""
+
+    model: ModelKey
+    source: Source
+    selector: Selector
+    since: float
+    until: float
+    grid: float
+    slice_length: float
+    first_slice: int
+    last_slice: int
