@@ -99,8 +99,21 @@ class RolloutPhase(StrEnum):
     AWAITING_APPROVAL = "AwaitingApproval"
 
 
+class Transition(StatusPart):
+    """The canary's share changes: wished for at ``startedAt``, all its pods available at ``readyAt``.
+
+    In between and for the label delay behind it the canary's labels are younger than stable's and are not compared.
+    """
+
+    started_at: datetime
+    ready_at: datetime | None = None
+
+
 class RolloutStatus(StatusPart):
-    """A canary in progress. ``judged_since`` with ``parameters`` is the checkpoint: the rest is replayed."""
+    """A canary in progress. ``judgedSince``, ``transitions`` and ``parameters`` are the checkpoint: the rest is replayed.
+
+    The last transition belongs to ``step``.
+    """
 
     revision: str
     version: str
@@ -108,7 +121,7 @@ class RolloutStatus(StatusPart):
     phase: RolloutPhase = RolloutPhase.PROGRESSING
     step: int = 0
     started_at: datetime
-    step_started_at: datetime
+    transitions: list[Transition] = Field(min_length=1, max_length=10)
     judged_since: datetime
     parameters: str = Field(description="Digest of the gate's parameters; another one starts judging afresh.")
 
