@@ -1,0 +1,157 @@
+"""Bodies of the API server as the small objects that are kept. Pure; nothing here fails on a body that is odd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from modelslo.act.names import ANNOTATION_APPROVE, LABEL_MODEL, LABEL_OPERATION
+from modelslo.api.spec import ModelSLOSpec
+from modelslo.api.status import ModelSLOStatus
+from modelslo.decide.snapshot import JobState, RetrainJob, Workload
+from modelslo.observe.evidence import ModelKey
+
+Body = Mapping[str, Any]
+_ENDS: Final = {"Complete": JobState.SUCCEEDED, "Failed": JobState.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Names one Deployment."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One ModelSLO as the API server has it.
+
+    ``spec`` is None when it cannot be read; ``problem`` then says which field, what it holds and what would be right.
+    ``unreadable`` names the top-level fields of status that were left out because they could not be read.
+    """
+
+    key: ModelKey
+    uid: str
+    generation: int
+    resource_version: str
+    spec: ModelSLOSpec | None
+    status: ModelSLOStatus
+    problem: str = ""
+    approved: str = ""
+    deleting: bool = False
+    unreadable: tuple[str, ...] = ()
+    refs: tuple[Ref, ...] = field(default=())
+
+
+def model_of(body: Body) -> Model:
+    """The ModelSLO in `body`."""
+    metadata = body["metadata"]
+    key = ModelKey(metadata["namespace"], metadata["name"])
+    spec, problem = spec_of(body.get("spec") or {})
+    status, unreadable = status_of(body.get("status") or {})
+    return Model(
+        key=key,
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation", 0)),
+        resource_version=str(metadata.get("resourceVersion", "")),
+        spec=spec,
+        status=status,
+        problem=problem,
+        approved=(metadata.get("annotations") or {}).get(ANNOTATION_APPROVE, ""),
+        deleting="deletionTimestamp" in metadata,
+        unreadable=unreadable,
+        refs=_refs(key.namespace, spec),
+    )
+
+
+def spec_of(raw: Body) -> tuple[ModelSLOSpec | None, str]:
+    """The spec, or None and what is wrong with it."""
+    try:
+        return ModelSLOSpec.model_validate(raw), ""
+    except ValidationError as error:
+        problems = [f"spec.{_path(e['loc'])}: {_value(e)}{e['msg']}" for e in error.errors(include_url=False)]
+        return None, "; ".join(problems[:4])
+
+
+def status_of(raw: Body) -> tuple[ModelSLOStatus, tuple[str, ...]]:
+    """The status, and the top-level fields that had to be left out: another version of the operator wrote them."""
+    try:
+        return ModelSLOStatus.model_validate(raw), ()
+    except ValidationError as error:
+        bad = {str(e["loc"][0]) for e in error.errors(include_url=False) if e["loc"]}
+        bad &= set(raw)
+    if not bad:
+        return ModelSLOStatus(), tuple(sorted(raw))
+    status, more = status_of({name: value for name, value in raw.items() if name not in bad})
+    return status, tuple(sorted({*bad, *more}))
+
+
+def workload_of(body: Body) -> Workload:
+    """The Deployment in `body`."""
+    metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    conditions = conditions_of(status)
+    progressing, failure = conditions.get("Progressing", {}), conditions.get("ReplicaFailure", {})
+    return Workload(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation", 0)),
+        observed_generation=int(status.get("observedGeneration", 0)),
+        resource_version=str(metadata.get("resourceVersion", "")),
+        template=spec.get("template") or {},
+        replicas=int(spec.get("replicas", 1)),
+        total=int(status.get("replicas", 0)),
+        updated=int(status.get("updatedReplicas", 0)),
+        ready=int(status.get("readyReplicas", 0)),
+        available=int(status.get("availableReplicas", 0)),
+        deadline_exceeded=progressing.get("status") == "False"
+        and progressing.get("reason") == "ProgressDeadlineExceeded",
+        failure=str(failure.get("message", "")) if failure.get("status") == "True" else "",
+        annotations=dict(metadata.get("annotations") or {}),
+    )
+
+
+def job_of(body: Body) -> RetrainJob | None:
+    """The retrain Job in `body`; None when it is none of ours."""
+    labels = body["metadata"].get("labels") or {}
+    if LABEL_MODEL not in labels:
+        return None
+    conditions = conditions_of(body.get("status") or {})
+    name, operation = body["metadata"]["name"], labels.get(LABEL_OPERATION, "")
+    for kind, state in _ENDS.items():
+        end = conditions.get(kind, {})
+        if end.get("status") == "True":
+            return RetrainJob(name, operation, state, str(end.get("reason", "")), str(end.get("message", "")))
+    return RetrainJob(name, operation, JobState.ACTIVE)
+
+
+def autoscaled_by(body: Body) -> Ref | None:
+    """The Deployment that the autoscaler in `body` scales."""
+    target = (body.get("spec") or {}).get("scaleTargetRef") or {}
+    # KEDA leaves the kind out when it means a Deployment.
+    if target.get("kind", "Deployment") != "Deployment" or "name" not in target:
+        return None
+    return Ref(body["metadata"]["namespace"], target["name"])
+
+
+def conditions_of(status: Body) -> dict[str, Body]:
+    """The conditions by type."""
+    return {str(c.get("type")): c for c in status.get("conditions") or ()}
+
+
+def _refs(namespace: str, spec: ModelSLOSpec | None) -> tuple[Ref, ...]:
+    if spec is None or spec.rollout is None:
+        return ()
+    return (Ref(namespace, spec.rollout.stable.name), Ref(namespace, spec.rollout.canary.name))
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _value(error: Any) -> str:
+    value = error.get("input")
+    return f"{value!r}: " if isinstance(value, str | int | float | bool) else ""
