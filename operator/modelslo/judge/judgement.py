@@ -1,0 +1,366 @@
+"""From evidence to a judgement: health of the SLO, canary against stable, probable cause. Pure.
+
+:func:`judge` folds evidence into a :class:`Memory`; the same evidence in any number of pieces gives the same memory,
+so that a restarted operator replays Prometheus' history and goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from math import isfinite, log
+from typing import Final
+
+from modelslo.judge.arms import Arms, seen
+from modelslo.judge.budget import Health, health_of
+from modelslo.judge.cause import Cause, Explanation, explain
+from modelslo.judge.comparison import (
+    BLOCKS_TO_PROMOTE,
+    BLOCKS_TO_ROLL_BACK,
+    HARM,
+    Comparison,
+    add,
+    scaled,
+)
+from modelslo.judge.invalid import InvalidLosses, add_invalid
+from modelslo.judge.moments import ZERO, Moments, moments_of
+from modelslo.judge.parameters import Parameters
+from modelslo.observe.evidence import Evidence, Increment, SliceTable
+
+
+class Unknown(StrEnum):
+    """Why nothing can be said. Each is also a reason of a Hold."""
+
+    NO_DATA = "NoData"
+    STALE = "Stale"
+    QUERY_ERROR = "QueryError"
+    QUERY_TIMEOUT = "QueryTimeout"
+    QUERY_WARNING = "QueryWarning"
+    HISTORY_SHORT = "HistoryShort"
+    NAN_LOSS = "NaNLoss"
+    LOW_COVERAGE = "LowCoverage"
+    VERSION_NOT_SEEN = "VersionNotSeen"
+
+
+class Verdict(StrEnum):
+    UNDECIDED = "Undecided"
+    IMMATURE = "Immature"  # the label delay has not passed for both arms
+    WORSE = "Worse"
+    INVALID_LOSSES = "InvalidLosses"
+    NOT_WORSE = "NotWorse"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """(start, end]; an open end is still running."""
+
+    start: float
+    end: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Who plays which role, and since when the canary is judged.
+
+    ``transitions`` are the stretches in which the canary's share changed (pods starting); they and the warm-up and the
+    label delay behind them are not compared, because the canary's labels are younger than stable's then.
+    """
+
+    stable_version: str | None
+    canary_version: str | None = None
+    judged_since: float | None = None
+    transitions: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why nothing is decided, in words for a person."""
+
+    reason: Unknown
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryJudgement:
+    verdict: Verdict
+    comparison: Comparison
+    invalid: InvalidLosses
+    harm: bool  # evidence of harm that forbids promotion and advance
+    mature: bool
+    canary_nan: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the evidence means at time ``at``. ``problem`` set: nothing may be decided from it."""
+
+    at: float
+    health: Health | None
+    stable_health: Health | None
+    arms: Arms
+    canary: CanaryJudgement | None
+    cause: Cause
+    explanations: tuple[Explanation, ...]
+    problem: Problem | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is kept between two evaluations. Start, also after a restart: ``Memory()``, then replay."""
+
+    comparison: Comparison = field(default_factory=Comparison)
+    invalid: InvalidLosses = field(default_factory=InvalidLosses)
+    history: Moments = ZERO  # of stable, until the first comparison
+    arms: Arms = field(default_factory=Arms)
+    judged_since: float | None = None
+    versions: tuple[str | None, str | None] = (None, None)
+    table: SliceTable | None = None
+    health: Health | None = None
+    stable_health: Health | None = None
+    nan: Mapping[str, bool] = field(default_factory=dict)
+
+
+def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Scene) -> tuple[Judgement, Memory]:
+    """Judges one evaluation. ``evidence.since`` must be the ``at`` of the last one, or ``scene.judged_since`` on a
+    replay.
+
+    A scene with another ``judged_since`` or other versions starts the comparison afresh (E = 1).
+    """
+    memory = _fresh_if_changed(memory, scene)
+    memory = _take_slices(parameters, memory, evidence, scene)
+    if evidence.gap is None:
+        for group in _by_time(evidence.increments):
+            memory = _take(parameters, memory, group, evidence.edges, scene)
+    problem = _problem(parameters, memory, evidence, scene)
+    canary = _canary(parameters, memory, scene) if scene.canary_version is not None else None
+    cause, explanations = explain(
+        parameters, memory.arms, memory.stable_health, canary_worse=_worse(canary), at=evidence.at
+    )
+    return (
+        Judgement(
+            at=evidence.at,
+            health=memory.health,
+            stable_health=memory.stable_health,
+            arms=memory.arms,
+            canary=canary,
+            cause=cause,
+            explanations=explanations,
+            problem=problem,
+        ),
+        memory,
+    )
+
+
+def _fresh_if_changed(memory: Memory, scene: Scene) -> Memory:
+    versions = (scene.stable_version, scene.canary_version)
+    if (memory.judged_since, memory.versions) == (scene.judged_since, versions):
+        return memory
+    if memory.versions[0] != scene.stable_version:
+        memory = replace(memory, table=None, stable_health=None)
+    return replace(
+        memory,
+        comparison=Comparison(),
+        invalid=InvalidLosses(),
+        history=ZERO,
+        judged_since=scene.judged_since,
+        versions=versions,
+    )
+
+
+def _take_slices(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Scene) -> Memory:
+    table = evidence.slices
+    if table is None or table is memory.table:
+        return memory
+    stable = scene.stable_version
+    return replace(
+        memory,
+        table=table,
+        health=health_of(table, parameters),
+        stable_health=health_of(table, parameters, frozenset({stable})) if stable is not None else None,
+    )
+
+
+def _by_time(increments: tuple[Increment, ...]) -> list[tuple[Increment, ...]]:
+    """Increments of one grid cell together, in their order."""
+    cells: dict[float, list[Increment]] = {}
+    for one in increments:
+        cells.setdefault(one.end, []).append(one)
+    return [tuple(cells[end]) for end in sorted(cells)]
+
+
+def _take(
+    parameters: Parameters, memory: Memory, cell: tuple[Increment, ...], edges: tuple[float, ...], scene: Scene
+) -> Memory:
+    """Takes the increments of one grid cell."""
+    nan = dict(memory.nan)
+    for version in {one.version for one in cell}:
+        nan[version] = any(not isfinite(one.losses.total) for one in cell if one.version == version)
+    memory = replace(memory, nan=nan, arms=seen(memory.arms, cell, parameters))
+    stable, canary = scene.stable_version, scene.canary_version
+    if stable is None or canary is None or nan.get(stable, False):
+        return memory
+    start, end = cell[0].start, cell[0].end
+    memory = _take_invalid(memory, cell, stable, canary) if _begun(scene, start) else memory
+    if not comparable(parameters, scene, start):
+        return _take_history(parameters, memory, cell, edges, stable, end)
+    return _compare(parameters, memory, cell, edges, stable, canary)
+
+
+def _begun(scene: Scene, start: float) -> bool:
+    return scene.judged_since is not None and start >= scene.judged_since
+
+
+def comparable(parameters: Parameters, scene: Scene, start: float) -> bool:
+    """Whether labels from `start` on are of predictions that both arms made, at the shares of now, after the warm-up.
+
+    Every transition is over, and the label delay behind it too; behind the first one also the warm-up.
+    """
+    if not _begun(scene, start):
+        return False
+    timing = parameters.timing
+    for number, span in enumerate(scene.transitions):
+        behind = timing.delay + (timing.warmup if number == 0 else 0.0)
+        if start >= span.start and (span.end is None or start < span.end + behind):
+            return False
+    return True
+
+
+def _take_invalid(memory: Memory, cell: tuple[Increment, ...], stable: str, canary: str) -> Memory:
+    """A NaN needs no label delay to be one: a counted invalid loss is evidence at once."""
+
+    def totals(version: str) -> tuple[float, float]:
+        mine = [one for one in cell if one.version == version]
+        invalid = sum(one.invalid for one in mine)
+        return invalid, invalid + sum(one.losses.count for one in mine)
+
+    (bad_stable, all_stable), (bad_canary, all_canary) = totals(stable), totals(canary)
+    return replace(
+        memory,
+        invalid=add_invalid(
+            memory.invalid,
+            invalid_stable=bad_stable,
+            scored_stable=all_stable,
+            invalid_canary=bad_canary,
+            scored_canary=all_canary,
+        ),
+    )
+
+
+def _take_history(
+    parameters: Parameters,
+    memory: Memory,
+    cell: tuple[Increment, ...],
+    edges: tuple[float, ...],
+    stable: str,
+    end: float,
+) -> Memory:
+    """Before the comparison begins, stable's losses give the scale of the test."""
+    if memory.comparison.blocks:
+        return memory
+    history = memory.history
+    for one in cell:
+        if one.version == stable and (moments := moments_of(one.losses, edges)) is not None:
+            history = history + moments
+    return replace(memory, history=history)
+
+
+def _compare(
+    parameters: Parameters,
+    memory: Memory,
+    cell: tuple[Increment, ...],
+    edges: tuple[float, ...],
+    stable: str,
+    canary: str,
+) -> Memory:
+    arms: dict[str, dict[str, Moments]] = {}
+    for one in cell:
+        if one.version in (stable, canary) and (moments := moments_of(one.losses, edges)) is not None:
+            arms.setdefault(one.segment, {})[one.version] = moments
+    comparison = scaled(memory.comparison, memory.history, parameters.gate)
+    for segment in sorted(arms):
+        of = arms[segment]
+        if of.get(stable, ZERO).count > 0 or of.get(canary, ZERO).count > 0:
+            comparison = add(comparison, segment, of.get(stable, ZERO), of.get(canary, ZERO), parameters.gate)
+    return replace(memory, comparison=comparison)
+
+
+def _canary(parameters: Parameters, memory: Memory, scene: Scene) -> CanaryJudgement:
+    gate, comparison, invalid = parameters.gate, memory.comparison, memory.invalid
+    rollback, promote = comparison.log_e_rollback(), comparison.log_e_promote()
+    canary_nan = memory.nan.get(scene.canary_version or "", False)
+    harm = rollback >= log(HARM) or invalid.log_e >= log(HARM)
+    mature = comparison.blocks > 0 or bool(comparison.pending)
+    verdict = Verdict.UNDECIDED if mature else Verdict.IMMATURE
+    if invalid.log_e >= log(1 / gate.alpha):
+        verdict = Verdict.INVALID_LOSSES
+    elif rollback >= log(1 / gate.alpha) and comparison.blocks >= BLOCKS_TO_ROLL_BACK:
+        verdict = Verdict.WORSE
+    elif (
+        promote >= log(1 / gate.beta)
+        and comparison.blocks >= BLOCKS_TO_PROMOTE
+        and comparison.canary.count >= gate.min_samples
+        and not harm
+        and not canary_nan
+    ):
+        verdict = Verdict.NOT_WORSE
+    return CanaryJudgement(verdict, comparison, invalid, harm, mature, canary_nan)
+
+
+def _worse(canary: CanaryJudgement | None) -> bool:
+    return canary is not None and canary.verdict in (Verdict.WORSE, Verdict.INVALID_LOSSES)
+
+
+_OLDEST_INTERVALS: Final = 4
+
+
+def _problem(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Scene) -> Problem | None:
+    """The first reason for which nothing may be decided now, most fundamental first."""
+    if evidence.gap is not None:
+        return Problem(Unknown(evidence.gap.reason), evidence.gap.message)
+    if evidence.slice_gap is not None:
+        return Problem(Unknown(evidence.slice_gap.reason), evidence.slice_gap.message)
+    timing, stable = parameters.timing, scene.stable_version
+    fresh = evidence.at - _OLDEST_INTERVALS * timing.interval - timing.settle
+    for role, version in (("stable", stable), ("canary", scene.canary_version)):
+        if version is None:
+            continue
+        newest = evidence.newest.get(version)
+        if newest is None:
+            return Problem(
+                Unknown.VERSION_NOT_SEEN,
+                f"Prometheus has no series of the {role} version {version!r}. Does the exporter set that version?",
+            )
+        if newest < fresh:
+            return Problem(
+                Unknown.STALE,
+                f"The newest sample of the {role} version {version!r} is {evidence.at - newest:.0f} s old.",
+            )
+    if stable is not None and memory.nan.get(stable, False):
+        return Problem(
+            Unknown.NAN_LOSS,
+            f"The loss sum of the stable version {stable!r} is not a finite number: the exporter let a NaN or an "
+            "infinite loss into it. Nothing is decided until it is finite again (restart the exporter).",
+        )
+    return _label_problem(parameters, memory, evidence.at, scene)
+
+
+def _label_problem(parameters: Parameters, memory: Memory, at: float, scene: Scene) -> Problem | None:
+    stable = scene.stable_version
+    arm = memory.arms.by_version.get(stable) if stable is not None else None
+    if arm is None or arm.last_label is None:
+        return Problem(Unknown.NO_DATA, f"No labelled prediction of the stable version {stable!r} was seen so far.")
+    if at - arm.last_label > parameters.timing.max_age:
+        return Problem(
+            Unknown.STALE,
+            f"The newest label of the stable version {stable!r} is {at - arm.last_label:.0f} s old; "
+            f"spec.indicator.labels.maxAge allows {parameters.timing.max_age:.0f} s.",
+        )
+    coverage = arm.coverage(parameters.timing.delay)
+    if parameters.min_coverage > 0 and coverage is not None and coverage < parameters.min_coverage:
+        return Problem(
+            Unknown.LOW_COVERAGE,
+            f"Only {coverage:.0%} of the predictions have labels; spec.indicator.labels.minCoverage asks for "
+            f"{parameters.min_coverage:.0%}.",
+        )
+    return None
