@@ -1,0 +1,36 @@
+"""The kinds of objects that are watched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+GROUP: Final = "modelslo.dev"
+MODEL_LABEL: Final = f"{GROUP}/model"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind in the words of the API's paths; ``label`` must be present on an object for it to be watched."""
+
+    group: str
+    version: str
+    plural: str
+    label: str = ""
+
+    @property
+    def path(self) -> str:
+        """Path of the list over all namespaces."""
+        return f"/apis/{self.group}/{self.version}/{self.plural}"
+
+    def __str__(self) -> str:
+        return f"{self.plural}.{self.group}"
+
+
+MODELSLOS: Final = Kind(GROUP, "v1alpha1", "modelslos")
+DEPLOYMENTS: Final = Kind("apps", "v1", "deployments")
+JOBS: Final = Kind("batch", "v1", "jobs", label=MODEL_LABEL)
+# KEDA makes a HorizontalPodAutoscaler for each ScaledObject, so that this kind shows both.
+AUTOSCALERS: Final = Kind("autoscaling", "v2", "horizontalpodautoscalers")
+
+KINDS: Final = (MODELSLOS, DEPLOYMENTS, JOBS, AUTOSCALERS)
