@@ -6,7 +6,7 @@ answers to our own writes, watch events and re-lists may arrive in any order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -120,42 +120,6 @@ class Registry:
         if not self._autoscaled[target]:
             del self._autoscaled[target]
         self._tell_users(target)
-
-    # --- a re-list heals what a watch has missed
-
-    def prune_models(self, seen: Collection[ModelKey], resource_version: str) -> list[ModelKey]:
-        """Drop what a complete list made at `resource_version` does not hold; tells which."""
-        gone = [
-            key
-            for key, model in self._models.items()
-            if key not in seen and not _older(resource_version, model.resource_version)
-        ]
-        for key in gone:
-            self.drop_model(key.namespace, key.name)
-        return gone
-
-    def prune_deployments(self, seen: Collection[Ref], resource_version: str) -> list[Ref]:
-        gone = [
-            ref
-            for ref, workload in self._workloads.items()
-            if workload is not None and ref not in seen and not _older(resource_version, workload.resource_version)
-        ]
-        for ref in gone:
-            self.drop_deployment(ref.namespace, ref.name)
-        return gone
-
-    def prune_jobs(self, seen: Collection[Ref], resource_version: str) -> list[Ref]:
-        """`seen` are namespace and name of the Jobs that carry our label."""
-        at = _number(resource_version)
-        gone = [
-            Ref(owner.namespace, name)
-            for owner, jobs in self._jobs.items()
-            for name, (_, version) in jobs.items()
-            if Ref(owner.namespace, name) not in seen and version <= at
-        ]
-        for ref in gone:
-            self.drop_job(ref.namespace, ref.name)
-        return gone
 
     # --- read by the engine
 
