@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-GROUP: Final = "modelslo.dev"
-MODEL_LABEL: Final = f"{GROUP}/model"
+from modelslo.act.names import GROUP, LABEL_MODEL, PLURAL, VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +26,9 @@ class Kind:
         return f"{self.plural}.{self.group}"
 
 
-MODELSLOS: Final = Kind(GROUP, "v1alpha1", "modelslos")
+MODELSLOS: Final = Kind(GROUP, VERSION, PLURAL)
 DEPLOYMENTS: Final = Kind("apps", "v1", "deployments")
-JOBS: Final = Kind("batch", "v1", "jobs", label=MODEL_LABEL)
+JOBS: Final = Kind("batch", "v1", "jobs", label=LABEL_MODEL)
 # KEDA makes a HorizontalPodAutoscaler for each ScaledObject, so that this kind shows both.
 AUTOSCALERS: Final = Kind("autoscaling", "v2", "horizontalpodautoscalers")
 

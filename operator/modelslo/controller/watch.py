@@ -15,8 +15,9 @@ from typing import Any
 
 import kopf
 
+from modelslo.act.names import GROUP
 from modelslo.controller.feed import Body, Feed
-from modelslo.controller.kinds import GROUP, KINDS, Kind
+from modelslo.controller.kinds import KINDS, Kind
 
 log = logging.getLogger(__name__)
 
