@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -132,8 +132,8 @@ class Kube:
         return await self._ask("get", "GET", resource.path(namespace, name))
 
     async def list(self, resource: Resource, namespace: str, selector: Mapping[str, str]) -> list[Body]:
-        """All objects with these labels."""
-        return [body async for body in self._pages(resource, namespace, selector)]
+        """All objects of the namespace with these labels."""
+        return [body async for page in self.pages(resource.path(namespace), selector) for body in page]
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         try:
@@ -144,17 +144,19 @@ class Kube:
     async def merge(
         self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any], subresource: str = ""
     ) -> Body:
-        """JSON merge patch (RFC 7386). With ``metadata.resourceVersion`` in it: :class:`ConflictError` when outdated."""
+        """JSON merge patch (RFC 7386). With ``metadata.resourceVersion`` in it: ConflictError when outdated."""
         path = resource.path(namespace, name, subresource)
         return await self._ask("patch", "PATCH", path, dict(patch), MERGE_PATCH)
 
-    async def _pages(self, resource: Resource, namespace: str, selector: Mapping[str, str]) -> AsyncIterator[Body]:
-        wanted = ",".join(f"{name}={value}" for name, value in sorted(selector.items()))
-        query = {"labelSelector": wanted, "limit": str(PAGE)}
+    async def pages(
+        self, path: str, selector: Mapping[str, str] | None = None, limit: int = PAGE
+    ) -> AsyncIterator[Sequence[Body]]:
+        """A consistent list in pages. An empty value in `selector` asks for the label with any value."""
+        wanted = ",".join(f"{name}={value}" if value else name for name, value in sorted((selector or {}).items()))
+        query = {"limit": str(limit)} | ({"labelSelector": wanted} if wanted else {})
         while True:
-            page = await self._ask("list", "GET", resource.path(namespace), query=query)
-            for item in page.get("items") or ():
-                yield item
+            page = await self._ask("list", "GET", path, query=query)
+            yield page.get("items") or []
             following = page.get("metadata", {}).get("continue")
             if not following:
                 return
