@@ -40,3 +40,7 @@ types: venv ## mypy --strict
 .PHONY: unit
 unit: venv ## the tests that take seconds
 	$(BIN)/pytest tests/unit
+
+.PHONY: crds
+crds: venv ## generate crds/ from operator/modelslo/api
+	$(BIN)/python -m modelslo.api.crd crds/modelslo.dev_modelslos.yaml

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 DURATION_PATTERN: Final = r"^[1-9][0-9]{0,8}(s|m|h|d|w)$"
-PERCENT_PATTERN: Final = r"^(100|[1-9]?[0-9])(\.[0-9]{1,6})?%$"
+PERCENT_PATTERN: Final = r"^(100(\.0{1,6})?|[1-9]?[0-9](\.[0-9]{1,6})?)%$"
 UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -22,7 +22,7 @@ def _duration(text: str) -> str:
 
 
 def _percent(text: str) -> str:
-    if re.fullmatch(PERCENT_PATTERN, text) is None or ratio(text) > 1:
+    if re.fullmatch(PERCENT_PATTERN, text) is None:
         raise ValueError(f"{text!r} is not a percentage: write a number from 0 to 100 and %, such as 5% or 99.5%")
     return text
 

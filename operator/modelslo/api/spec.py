@@ -7,23 +7,18 @@ Rules across fields are in :mod:`modelslo.api.rules`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from modelslo.api.quantity import Duration, Percent
 
-LabelName = Annotated[
-    str, Field(min_length=1, max_length=63, json_schema_extra={"pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$"})
-]
-MetricName = Annotated[
-    str, Field(min_length=1, max_length=120, json_schema_extra={"pattern": "^[a-zA-Z_:][a-zA-Z0-9_:]*$"})
-]
-ObjectName = Annotated[
-    str,
-    Field(min_length=1, max_length=253, json_schema_extra={"pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}),
-]
+LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-zA-Z_][a-zA-Z0-9_]*$")]
+MetricName = Annotated[str, Field(min_length=1, max_length=120, pattern="^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+EnvName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[-._a-zA-Z][-._a-zA-Z0-9]*$")]
+ResultKey = Annotated[str, Field(min_length=1, max_length=63, pattern="^[-._a-zA-Z0-9]+$")]
 
 
 class Part(BaseModel):
@@ -43,7 +38,7 @@ class PrometheusSource(Part):
     url: str | None = Field(
         None,
         max_length=512,
-        json_schema_extra={"pattern": "^https?://[^\\s]+$"},
+        pattern="^https?://[^\\s]+$",
         description="Base URL. Default: the operator's own setting. Must be on the operator's allow list.",
     )
     timeout: Duration = Field("10s", description="Longest wait for one answer; after it the evaluation is Unknown.")
@@ -156,17 +151,15 @@ class Objective(Part):
 class WorkloadRef(Part):
     """A Deployment in the ModelSLO's own namespace."""
 
-    kind: Annotated[str, Field(json_schema_extra={"enum": ["Deployment"]})] = "Deployment"
+    kind: Literal["Deployment"] = "Deployment"
     name: ObjectName
 
 
 class VersionFrom(Part):
     """Where a pod template says which version it serves."""
 
-    env: str = Field(
+    env: EnvName = Field(
         "MODEL_VERSION",
-        min_length=1,
-        max_length=128,
         description="Environment variable of the first container, given as a plain value.",
     )
 
@@ -228,14 +221,14 @@ class Candidate(Part):
     The Job's last succeeded pod writes one JSON object as its termination message; its key `version` is required.
     """
 
-    env: dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=63)]] = Field(
+    env: dict[EnvName, ResultKey] = Field(
         default_factory=dict,
         max_length=16,
         description="Environment variables of the first container, each with the key of the result that it takes. "
         "The version variable is set by itself.",
     )
-    image: str | None = Field(
-        None, max_length=63, description="Key of the result that holds the image of the first container."
+    image: ResultKey | None = Field(
+        None, description="Key of the result that holds the image of the first container."
     )
 
 

@@ -39,7 +39,7 @@ class Condition(StatusPart):
     """metav1.Condition."""
 
     type: str = Field(max_length=64)
-    status: str = Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})
+    status: str = Field(pattern="^(True|False|Unknown)$")
     reason: str = Field(max_length=64)
     message: Message = ""
     last_transition_time: datetime
@@ -110,7 +110,7 @@ class Transition(StatusPart):
 
 
 class RolloutStatus(StatusPart):
-    """A canary in progress. ``judgedSince``, ``transitions`` and ``parameters`` are the checkpoint: the rest is replayed.
+    """A canary in progress. ``judgedSince``, ``transitions`` and ``parameters`` are the checkpoint; the rest is replayed.
 
     The last transition belongs to ``step``.
     """
@@ -199,7 +199,11 @@ class LastActions(StatusPart):
 
 class ModelSLOStatus(StatusPart):
     observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list, max_length=16)
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
     sli: Sli | None = None
     budget: Budget | None = None
     burn_rates: list[BurnRateStatus] = Field(default_factory=list, max_length=4)
