@@ -103,8 +103,8 @@ def health_of(table: SliceTable, parameters: Parameters, versions: frozenset[str
 
 
 def _remaining(good: int, bad: int, parameters: Parameters) -> float | None:
-    """1 - bad / (B * N). Missing slices stay in N under Hold and Bad (they spend nothing), and leave it under
-    Exclude.""" if good + bad == 0:
+    """1 - bad / (B * N). Missing slices stay in N under Hold and Bad, where they spend nothing; under Exclude not."""
+    if good + bad == 0:
         return None
     promised = good + bad if parameters.no_data is NoData.EXCLUDE else parameters.window_slices
     return 1 - bad / (parameters.budget * promised)

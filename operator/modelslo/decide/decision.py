@@ -1,0 +1,295 @@
+"""What is to be done now: a pure function of the spec, the recorded state, what is seen, and the judgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from modelslo.api.spec import ModelSLOSpec, OnDeadline, Promotion, Rollout
+from modelslo.api.status import ModelSLOStatus, RolloutStatus
+from modelslo.decide.guard import guard
+from modelslo.decide.reasons import Action, Reason
+from modelslo.decide.retrain import wanted_retrain
+from modelslo.decide.revision import revision_of, version_of
+from modelslo.decide.rollout import canary_ready, desired_canary_replicas, step_started, steps_of
+from modelslo.decide.snapshot import Snapshot, Workload
+from modelslo.judge.comparison import e_value
+from modelslo.judge.judgement import CanaryJudgement, Judgement, Verdict
+from modelslo.judge.parameters import Parameters
+
+# The measured share may be this much off the wished one (relative) before an advance.
+_SHARE_TOLERANCE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``vetoed`` is the action that a guardrail stopped (the action is then Hold), until ``lifts_at`` where known."""
+
+    action: Action
+    reason: Reason
+    message: str
+    version: str = ""
+    revision: str = ""
+    vetoed: Action | None = None
+    lifts_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that a decision is made from."""
+
+    spec: ModelSLOSpec
+    parameters: Parameters
+    status: ModelSLOStatus
+    snapshot: Snapshot
+    judgement: Judgement
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Both Deployments are there and stable tells its version."""
+
+    rollout: Rollout
+    stable: Workload
+    canary: Workload
+    stable_version: str
+
+    @property
+    def canary_version(self) -> str | None:
+        return version_of(self.canary.template, self.rollout.version_from.env)
+
+
+def decide(
+    spec: ModelSLOSpec,
+    parameters: Parameters,
+    status: ModelSLOStatus,
+    snapshot: Snapshot,
+    judgement: Judgement,
+    now: datetime,
+) -> Decision:
+    """The decision with every guardrail applied. Never acts on a judgement with a problem (the verdict law)."""
+    wanted = _wanted(_Case(spec, parameters, status, snapshot, judgement, now))
+    veto = guard(wanted.action, spec, parameters.timing, status, now)
+    if veto is None:
+        return wanted
+    return replace(
+        wanted,
+        action=Action.HOLD,
+        reason=veto.reason,
+        message=f"{veto.message} Without it: {wanted.action} ({wanted.reason}): {wanted.message}",
+        vetoed=wanted.action,
+        lifts_at=veto.lifts_at,
+    )
+
+
+def _hold(reason: Reason, message: str, version: str | None = None) -> Decision:
+    return Decision(Action.HOLD, reason, message, version or "")
+
+
+def _wanted(case: _Case) -> Decision:
+    operation = case.status.operation
+    if operation is not None:
+        return _hold(
+            Reason.OPERATION_IN_PROGRESS,
+            f"{operation.type} is at {operation.step} since {operation.step_started_at:%FT%TZ}.",
+            operation.version,
+        )
+    if case.spec.rollout is None:
+        return _problem(case) or _hold(Reason.HEALTHY, "The ModelSLO has no rollout: it is only watched.")
+    pair = _pair(case, case.spec.rollout)
+    if isinstance(pair, Decision):
+        return pair
+    if case.status.rollout is not None:
+        return _with_rollout(case, pair, case.status.rollout)
+    return _without_rollout(case, pair)
+
+
+def _pair(case: _Case, rollout: Rollout) -> _Pair | Decision:
+    stable, canary = case.snapshot.stable, case.snapshot.canary
+    if stable is None or canary is None:
+        role, name = ("stable", rollout.stable.name) if stable is None else ("canary", rollout.canary.name)
+        return _hold(
+            Reason.WORKLOAD_NOT_FOUND,
+            f"There is no Deployment {name!r} (spec.rollout.{role}.name). Create it, or mend the name.",
+        )
+    env = rollout.version_from.env
+    version = version_of(stable.template, env)
+    if version is None:
+        return _hold(
+            Reason.VERSION_AMBIGUOUS,
+            f"Deployment {stable.name!r} has no plain value of {env} in its first container: set it to the version.",
+        )
+    return _Pair(rollout, stable, canary, version)
+
+
+def _problem(case: _Case) -> Decision | None:
+    problem = case.judgement.problem
+    return None if problem is None else _hold(Reason(problem.reason), problem.message)
+
+
+def _without_rollout(case: _Case, pair: _Pair) -> Decision:
+    revision = revision_of(pair.canary.template)
+    rejected = next((one for one in case.status.rejected_revisions if one.revision == revision), None)
+    if revision != revision_of(pair.stable.template) and rejected is None:
+        return _start(case, pair)
+    problem = _problem(case)
+    if problem is not None:
+        return problem
+    retrain = wanted_retrain(case.parameters, case.status, case.judgement, case.now)
+    if retrain is not None:
+        action, reason, message = retrain
+        return Decision(action, reason, message, version=pair.stable_version)
+    if rejected is not None:
+        return _hold(
+            Reason.REJECTED_REVISION,
+            f"Version {rejected.version!r} was rolled back ({rejected.reason}). Another template starts anew.",
+            rejected.version,
+        )
+    return _hold(Reason.NO_CANARY, "No canary; stable is watched.")
+
+
+def _start(case: _Case, pair: _Pair) -> Decision:
+    version, name = pair.canary_version, pair.canary.name
+    if version is None or version == pair.stable_version:
+        return _hold(
+            Reason.VERSION_AMBIGUOUS,
+            f"The template of Deployment {name!r} differs from stable's, but its {pair.rollout.version_from.env} is "
+            f"{version!r} and stable's is {pair.stable_version!r}: give the candidate a version of its own.",
+            version,
+        )
+    if case.snapshot.autoscaled:
+        return _hold(
+            Reason.HPA_CONFLICT,
+            f"{case.snapshot.autoscaled} scales the canary {name!r}, which the operator has to. Remove it.",
+            version,
+        )
+    if pair.stable.ready == 0:
+        return _hold(
+            Reason.NO_TRAFFIC, f"Stable {pair.stable.name!r} has no ready pod: nothing to compare with.", version
+        )
+    return Decision(
+        Action.START,
+        Reason.NEW_REVISION,
+        f"Version {version!r} starts as canary of {pair.stable_version!r}.",
+        version,
+        revision_of(pair.canary.template),
+    )
+
+
+def _with_rollout(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
+    changed = _changed(case, pair, rollout)
+    if changed is not None:
+        return changed
+    wanted = desired_canary_replicas(case.spec, case.status, case.snapshot)
+    if pair.canary.deadline_exceeded and not canary_ready(wanted, pair.canary):
+        decision = Decision(
+            Action.ROLLBACK,
+            Reason.CANARY_UNAVAILABLE,
+            f"The pods of version {rollout.version!r} did not become available in time. {pair.canary.failure}".strip(),
+        )
+    else:
+        decision = _verdict(case, pair, rollout)
+    return replace(decision, version=rollout.version, revision=rollout.revision)
+
+
+def _changed(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision | None:
+    """Somebody changed a template in the middle: judging starts afresh, or there is nothing left to judge."""
+    revision = revision_of(pair.canary.template)
+    if revision == revision_of(pair.stable.template):
+        message = "The canary's template is stable's again."
+        return Decision(Action.ABANDON, Reason.REVISION_WITHDRAWN, message, rollout.version, rollout.revision)
+    if revision == rollout.revision and pair.stable_version == rollout.stable_version:
+        return None
+    rejected = any(one.revision == revision for one in case.status.rejected_revisions)
+    again = _hold(Reason.REJECTED_REVISION, "That template was rolled back before.") if rejected else _start(case, pair)
+    if again.action is not Action.START:
+        return Decision(Action.ABANDON, again.reason, again.message, rollout.version, rollout.revision)
+    return replace(again, reason=Reason.STABLE_CHANGED if revision == rollout.revision else Reason.REVISION_CHANGED)
+
+
+def _verdict(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
+    """Judged by its losses, the canary is rolled back, promoted, advanced, or waits."""
+    if step_started(rollout) is None:
+        return _hold(Reason.WAITING_FOR_PODS, f"Pods of version {rollout.version!r} are starting.")
+    problem, canary = _problem(case), case.judgement.canary
+    if problem is not None or canary is None:
+        return problem or _hold(Reason.INSUFFICIENT_DATA, "The canary was not judged so far.")
+    age, timing = (case.now - rollout.started_at).total_seconds(), case.parameters.timing
+    match canary.verdict:
+        case Verdict.INVALID_LOSSES:
+            message = (
+                f"{canary.invalid.canary:.0f} losses of the canary are no numbers, "
+                f"{canary.invalid.stable:.0f} of stable's."
+            )
+            return Decision(Action.ROLLBACK, Reason.CANARY_INVALID_LOSSES, message)
+        case Verdict.WORSE:
+            return Decision(Action.ROLLBACK, Reason.CANARY_WORSE, _comparison(case, canary))
+        case Verdict.NOT_WORSE if age < timing.min_duration:
+            message = f"Good so far; judged for {age:.0f} of {timing.min_duration:.0f} s. {_comparison(case, canary)}"
+            return _hold(Reason.UNDECIDED, message)
+        case Verdict.NOT_WORSE:
+            return _good(case, pair, rollout, canary)
+    return _late(case, pair, canary) if age > timing.deadline else _advance(case, pair, rollout, canary)
+
+
+def _comparison(case: _Case, canary: CanaryJudgement) -> str:
+    gate, comparison = case.parameters.gate, canary.comparison
+    interval = comparison.interval(gate)
+    if interval is None:
+        return "Nothing was compared so far."
+    low, ratio, high = interval
+    return (
+        f"Mean loss is {ratio:.3f} times stable's ({low:.3f} to {high:.3f}; {gate.tolerated_ratio:g} is tolerated), "
+        f"{comparison.canary.count:.0f} and {comparison.stable.count:.0f} labels, e-value for worse "
+        f"{e_value(comparison.log_e_rollback()):.3g} of {1 / gate.alpha:g}, for not worse "
+        f"{e_value(comparison.log_e_promote()):.3g} of {1 / gate.beta:g}."
+    )
+
+
+def _good(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJudgement) -> Decision:
+    manual = pair.rollout.promotion is Promotion.MANUAL
+    if manual and case.snapshot.approved != rollout.version:
+        return _hold(
+            Reason.AWAITING_APPROVAL,
+            f"Version {rollout.version!r} is good. Approve it: kubectl annotate modelslo NAME --overwrite "
+            f"modelslo.dev/approve={rollout.version}",
+        )
+    reason = Reason.APPROVED if manual else Reason.CANARY_NOT_WORSE
+    return Decision(Action.PROMOTE, reason, _comparison(case, canary))
+
+
+def _late(case: _Case, pair: _Pair, canary: CanaryJudgement) -> Decision:
+    message = f"No verdict within spec.rollout.gate.deadline. {_comparison(case, canary)}"
+    sufficient = canary.comparison.canary.count >= case.parameters.gate.min_samples
+    if pair.rollout.gate.on_deadline is OnDeadline.ROLLBACK and sufficient:
+        return Decision(Action.ROLLBACK, Reason.DEADLINE_EXCEEDED, message)
+    return _hold(Reason.DEADLINE_EXCEEDED, message)
+
+
+def _advance(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJudgement) -> Decision:
+    """No statistical claim: the step lasted, its pods serve their share, labels came, nothing speaks of harm."""
+    message, least = _comparison(case, canary), case.parameters.gate.min_samples
+    if not canary.mature:
+        return _hold(Reason.IMMATURE, "The labels of both arms are not yet old enough to be compared.")
+    if canary.comparison.canary.count < least:
+        count = canary.comparison.canary.count
+        return _hold(Reason.INSUFFICIENT_DATA, f"{count:.0f} labels of the canary; minSamples is {least}. {message}")
+    steps = steps_of(pair.rollout, max(1, pair.stable.ready))
+    if rollout.step >= len(steps) - 1:
+        return _hold(Reason.NEAR_MARGIN, message)
+    if not _step_lasted(case, rollout) or canary.harm or canary.canary_nan or not _on_share(case, pair, rollout):
+        return _hold(Reason.UNDECIDED, message)
+    return Decision(Action.ADVANCE, Reason.STEP_DONE, f"Step {rollout.step + 1} of {len(steps)} is done. {message}")
+
+
+def _step_lasted(case: _Case, rollout: RolloutStatus) -> bool:
+    started, timing = step_started(rollout), case.parameters.timing
+    return started is not None and (case.now - started).total_seconds() >= timing.step_duration + timing.delay
+
+
+def _on_share(case: _Case, pair: _Pair, rollout: RolloutStatus) -> bool:
+    share = case.judgement.arms.share(rollout.version)
+    wished = pair.canary.available / max(1, pair.canary.available + pair.stable.available)
+    return share is None or abs(share - wished) <= _SHARE_TOLERANCE * wished

@@ -1,0 +1,46 @@
+"""When stable drifts for long enough, a retrain is wanted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from modelslo.api.status import ModelSLOStatus
+from modelslo.decide.reasons import Action, Reason
+from modelslo.judge.cause import Cause
+from modelslo.judge.judgement import Judgement
+from modelslo.judge.parameters import Parameters
+
+
+def with_breach(status: ModelSLOStatus, parameters: Parameters, judgement: Judgement, now: datetime) -> ModelSLOStatus:
+    """Keeps since when the trigger burns. Unknown neither starts nor ends a breach; a canary or an operation does."""
+    if parameters.trigger is None or status.rollout is not None or status.operation is not None:
+        return status.model_copy(update={"breach_since": None})
+    if judgement.problem is not None or judgement.stable_health is None:
+        return status
+    burning = judgement.stable_health.burning(parameters.trigger)
+    if burning is None or (burning and status.breach_since is not None):
+        return status
+    return status.model_copy(update={"breach_since": now if burning else None})
+
+
+def wanted_retrain(
+    parameters: Parameters, status: ModelSLOStatus, judgement: Judgement, now: datetime
+) -> tuple[Action, Reason, str] | None:
+    """Retrain, or the Hold that says why not although the budget burns; None when all is well."""
+    drift = next((one for one in judgement.explanations if one.cause is Cause.DRIFT), None)
+    if drift is None or not drift.supported or status.breach_since is None:
+        return None
+    if judgement.cause is Cause.DATA_INCIDENT:
+        why = next(one.evidence for one in judgement.explanations if one.cause is Cause.DATA_INCIDENT)
+        return Action.HOLD, Reason.DATA_INCIDENT, f"The budget burns, but the data look broken: {why}."
+    if judgement.cause is not Cause.DRIFT:
+        return None
+    lasted = (now - status.breach_since).total_seconds()
+    if lasted < parameters.timing.sustained_for:
+        return (
+            Action.HOLD,
+            Reason.BREACH_NOT_SUSTAINED,
+            f"Stable burns its budget since {lasted:.0f} s of {parameters.timing.sustained_for:.0f} s: "
+            f"{drift.evidence}.",
+        )
+    return Action.RETRAIN, Reason.DRIFT, f"Stable drifts: {drift.evidence}."

@@ -1,0 +1,92 @@
+"""The canary's life (DESIGN section 6): which share it gets, and what of it is seen."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from math import ceil
+
+from modelslo.api.quantity import ratio
+from modelslo.api.spec import Mode, ModelSLOSpec, Rollout
+from modelslo.api.status import ModelSLOStatus, OperationType, RolloutStatus
+from modelslo.decide.operation import Step
+from modelslo.decide.snapshot import Snapshot, Workload
+from modelslo.judge.judgement import Scene, Span
+
+
+def replicas_for(share: float, ready_stable: int) -> int:
+    """Canary pods for a share of the traffic, at least 1: ceil(s / (1 - s) x ready stable)."""
+    # A rounding error must not cost a whole pod: 0.2 / 0.8 * 4 is 1.0000000000000002.
+    return max(1, ceil(share / (1 - share) * ready_stable - 1e-9))
+
+
+def steps_of(rollout: Rollout, ready_stable: int) -> tuple[int, ...]:
+    """Canary pods of each step. Steps that this many stable pods cannot tell apart merge into one."""
+    counts = [replicas_for(ratio(step), ready_stable) for step in rollout.steps]
+    return tuple(dict.fromkeys(counts))
+
+
+def desired_canary_replicas(spec: ModelSLOSpec, status: ModelSLOStatus, snapshot: Snapshot) -> int | None:
+    """How many pods the canary should have now; None: leave it alone.
+
+    Without a rollout the canary has none: what is not judged gets no traffic. During an operation its steps say.
+    """
+    if (
+        spec.rollout is None
+        or snapshot.canary is None
+        or spec.suspend
+        or spec.mode is Mode.DRY_RUN
+        or snapshot.autoscaled
+    ):
+        return None
+    operation = status.operation
+    if operation is not None and operation.type is not OperationType.RETRAIN:
+        # While stable takes the template over, the canary keeps serving at its share.
+        return None if operation.step in (Step.COPY_TEMPLATE, Step.AWAIT_STABLE) else 0
+    if status.rollout is None:
+        return 0
+    if snapshot.stable is None or snapshot.stable.ready == 0:
+        return None
+    steps = steps_of(spec.rollout, snapshot.stable.ready)
+    return steps[min(status.rollout.step, len(steps) - 1)]
+
+
+def canary_ready(wanted: int | None, canary: Workload | None) -> bool:
+    """Whether the canary has at least the wanted pods, all available and of its current template."""
+    if canary is None or canary.observed_generation < canary.generation:
+        return False
+    least = canary.replicas if wanted is None else wanted
+    return least > 0 and canary.available >= least and canary.updated >= least
+
+
+def with_ready_time(status: ModelSLOStatus, spec: ModelSLOSpec, snapshot: Snapshot, now: datetime) -> ModelSLOStatus:
+    """Writes down when the pods of the current step became available."""
+    rollout = status.rollout
+    if rollout is None or rollout.transitions[-1].ready_at is not None:
+        return status
+    if not canary_ready(desired_canary_replicas(spec, status, snapshot), snapshot.canary):
+        return status
+    ready = rollout.transitions[-1].model_copy(update={"ready_at": now})
+    return status.model_copy(
+        update={"rollout": rollout.model_copy(update={"transitions": [*rollout.transitions[:-1], ready]})}
+    )
+
+
+def scene_of(status: ModelSLOStatus, stable_version: str | None) -> Scene:
+    """What the judge has to know of the rollout."""
+    rollout = status.rollout
+    if rollout is None:
+        return Scene(stable_version=stable_version)
+    return Scene(
+        stable_version=rollout.stable_version,
+        canary_version=rollout.version,
+        judged_since=rollout.judged_since.timestamp(),
+        transitions=tuple(
+            Span(one.started_at.timestamp(), None if one.ready_at is None else one.ready_at.timestamp())
+            for one in rollout.transitions
+        ),
+    )
+
+
+def step_started(rollout: RolloutStatus) -> datetime | None:
+    """When the current step's pods became available; None while they are not."""
+    return rollout.transitions[-1].ready_at
