@@ -131,6 +131,9 @@ class Kube:
     async def get(self, resource: Resource, namespace: str, name: str) -> Body:
         return await self._ask("get", "GET", resource.path(namespace, name))
 
+    async def namespace(self, name: str) -> Body:
+        return await self._ask("get", "GET", f"/api/v1/namespaces/{name}")
+
     async def list(self, resource: Resource, namespace: str, selector: Mapping[str, str]) -> list[Body]:
         """All objects of the namespace with these labels."""
         return [body async for page in self.pages(resource.path(namespace), selector) for body in page]
