@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,10 +18,10 @@ class Kind:
     plural: str
     label: str = ""
 
-    @property
-    def path(self) -> str:
-        """Path of the list over all namespaces."""
-        return f"/apis/{self.group}/{self.version}/{self.plural}"
+    def paths(self, namespaces: Collection[str] = ()) -> tuple[str, ...]:
+        """Paths of the lists that cover these namespaces; none given means all."""
+        root = f"/apis/{self.group}/{self.version}"
+        return tuple(f"{root}/namespaces/{one}/{self.plural}" for one in namespaces) or (f"{root}/{self.plural}",)
 
     def __str__(self) -> str:
         return f"{self.plural}.{self.group}"

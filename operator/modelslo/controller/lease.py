@@ -180,7 +180,7 @@ class Leadership:
         self,
         election: Election,
         timing: LeaseTiming,
-        on_leading: Callable[[], None],
+        on_leading: Callable[[], object],
         on_lost: Callable[[str], None] = end_process,
     ) -> None:
         self._election, self._timing = election, timing

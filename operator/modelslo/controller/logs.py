@@ -11,19 +11,15 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Final, TextIO
+
+from modelslo.engine.settings import LogFormat
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 # kopf hangs its own settings and object references on its records.
 _FOREIGN: Final = frozenset({"settings", "k8s_skip", "k8s_ref", "args"})
 # Chatty at INFO about what is none of the reader's business.
 _QUIET: Final = ("aiohttp.access", "asyncio", "urllib3", "kubernetes")
-
-
-class LogFormat(StrEnum):
-    JSON = "json"
-    TEXT = "text"
 
 
 def extras(record: logging.LogRecord) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import kopf
@@ -18,6 +17,7 @@ import kopf
 from modelslo.act.names import GROUP
 from modelslo.controller.feed import Body, Feed
 from modelslo.controller.kinds import KINDS, Kind
+from modelslo.controller.kubelease import configuration
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,23 @@ def settings() -> kopf.OperatorSettings:
     return result
 
 
-def login(logger: kopf.Logger, settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
-    """A kubeconfig that was named wins over the pod's own service account."""
-    if os.environ.get("KUBECONFIG"):
-        return kopf.login_with_kubeconfig(settings=settings)
-    return kopf.login_via_client(logger=logger, settings=settings)
+def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo:
+    """The same way to the API server as the Lease's; asked again whenever the token is refused."""
+    found = configuration()
+    header = found.get_api_key_with_prefix("BearerToken") or found.get_api_key_with_prefix("authorization") or ""
+    scheme, _separator, token = header.rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=found.host,
+        ca_path=found.ssl_ca_cert,
+        insecure=not found.verify_ssl,
+        username=found.username or None,
+        password=found.password or None,
+        scheme=scheme or None,
+        token=token or None,
+        certificate_path=found.cert_file,
+        private_key_path=found.key_file,
+        trust_env=settings.networking.trust_env,
+    )
 
 
 def handlers(take: Callable[[Kind, bool, Body], None]) -> kopf.OperatorRegistry:
@@ -73,8 +85,8 @@ class Watch:
     decided on a picture that no longer moves is worse than nothing decided.
     """
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self, feed: Feed, namespaces: Collection[str] = ()) -> None:
+        self._feed, self._namespaces = feed, tuple(namespaces)
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -102,7 +114,8 @@ class Watch:
                 kopf.operator(
                     registry=handlers(self._take),
                     settings=settings(),
-                    clusterwide=True,
+                    clusterwide=not self._namespaces,
+                    namespaces=self._namespaces,
                     standalone=True,
                     stop_flag=self._stop,
                     ready_flag=self._ready,

@@ -159,12 +159,19 @@ def test_kinds_do_not_mix(feed: Feed, sink: Sink) -> None:
 
 
 def test_all_watched_kinds_have_paths() -> None:
-    assert [kind.path for kind in KINDS] == [
+    assert [path for kind in KINDS for path in kind.paths()] == [
         "/apis/modelslo.dev/v1alpha1/modelslos",
         "/apis/apps/v1/deployments",
         "/apis/batch/v1/jobs",
         "/apis/autoscaling/v2/horizontalpodautoscalers",
     ]
+
+
+def test_chosen_namespaces_are_listed_one_by_one() -> None:
+    assert DEPLOYMENTS.paths(["a", "b"]) == (
+        "/apis/apps/v1/namespaces/a/deployments",
+        "/apis/apps/v1/namespaces/b/deployments",
+    )
 
 
 @given(

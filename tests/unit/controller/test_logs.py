@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelslo.controller.logs import LogFormat, configure
+from modelslo.controller.logs import configure
+from modelslo.engine.settings import LogFormat
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from modelslo.act.kube import UnavailableError
 from modelslo.controller.feed import Body, Feed
 from modelslo.controller.kinds import DEPLOYMENTS, KINDS, MODELSLOS, Kind
 from modelslo.controller.prune import Pruner
@@ -21,13 +22,13 @@ class Lists:
         self.asked: list[Kind] = []
         self.failures = 0
 
-    async def pages(self, kind: Kind, limit: int) -> AsyncIterator[Sequence[Body]]:
+    async def pages(self, kind: Kind) -> AsyncIterator[Sequence[Body]]:
         self.asked.append(kind)
         for page in self.all.get(kind, []):
             yield page
         if self.failures:
             self.failures -= 1
-            raise ConnectionError("gone")
+            raise UnavailableError("gone")
 
 
 def test_one_pass_lists_every_kind() -> None:
