@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import erfc, exp, isfinite, log, sqrt
+from math import erfc, exp, inf, isfinite, log, pi, sqrt
 from typing import Final
 
 from modelslo.judge.moments import ZERO, Moments
@@ -87,14 +87,10 @@ class Comparison:
         """
         if self.rho is None or self.blocks == 0 or self.weighted_stable <= 0:
             return None
-        half = sqrt((self.v + self.rho) * (2 * log(1 / gate.alpha) + log1p_ratio(self.v, self.rho)))
+        half = sqrt((self.v + self.rho) * (2 * log(1 / gate.alpha) + log(1 + self.v / self.rho)))
         ratio = self.weighted_canary / self.weighted_stable
         width = half / self.weighted_stable
         return ratio - width, ratio, ratio + width
-
-
-def log1p_ratio(v: float, rho: float) -> float:
-    return log(1 + v / rho)
 
 
 def _log_mixture(s: float, v: float, rho: float | None) -> float:
@@ -102,14 +98,14 @@ def _log_mixture(s: float, v: float, rho: float | None) -> float:
     if rho is None or v <= 0:
         return 0.0
     z = s / sqrt(v + rho)
-    return log(2) + 0.5 * log(rho / (v + rho)) + z * z / 2 + _log_normal_cdf(z)
+    return log(2) + 0.5 * (log(rho) - log(v + rho)) + z * z / 2 + _log_normal_cdf(z)
 
 
 def _log_normal_cdf(z: float) -> float:
     if z > -30:
         return log(0.5 * erfc(-z / sqrt(2)))
     # Mills' ratio: Phi(z) ~ phi(z) / |z| (1 - 1/z^2)
-    return -z * z / 2 - log(-z) - 0.5 * log(2 * 3.141592653589793) + log(1 - 1 / (z * z))
+    return -z * z / 2 - log(-z) - 0.5 * log(2 * pi) + log(1 - 1 / (z * z))
 
 
 def e_value(log_e: float) -> float:
@@ -128,7 +124,9 @@ def scaled(comparison: Comparison, history: Moments, gate: GateParameters) -> Co
     variance = history.variance or history.mean**2
     evidence = 2 * log(1 / gate.alpha)
     best = evidence * (variance / (gate.margin * history.mean)) ** 2
-    return replace(comparison, rho=best / (evidence + log(1 + evidence)))
+    rho = best / (evidence + log(1 + evidence))
+    # Losses so small that their squares vanish give no scale; a later block will.
+    return replace(comparison, rho=rho) if 0 < rho < inf else comparison
 
 
 def add(comparison: Comparison, segment: str, stable: Moments, canary: Moments, gate: GateParameters) -> Comparison:

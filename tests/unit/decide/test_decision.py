@@ -1,0 +1,181 @@
+"""Decisions: each action has its case, and missing data never acts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from modelslo.api.spec import ModelSLOSpec, OnDeadline, Promotion
+from modelslo.api.status import (
+    LastActions,
+    ModelSLOStatus,
+    OperationStatus,
+    OperationType,
+    RejectedRevision,
+    RetrainRun,
+)
+from modelslo.decide.decision import Decision, decide
+from modelslo.decide.reasons import Action, Reason
+from modelslo.decide.revision import revision_of
+from modelslo.decide.snapshot import Snapshot
+from modelslo.judge.cause import Cause, Explanation
+from modelslo.judge.judgement import Judgement, Problem, Unknown, Verdict
+from tests.unit.decide.make import NOW, judgement, rolling, snapshot, template, workload
+from tests.unit.judge.make import parameters, spec_of
+
+DRIFT = (Explanation(Cause.DRIFT, True, "burning"), Explanation(Cause.DATA_INCIDENT, False, ""))
+
+
+def decided(status: ModelSLOStatus, seen: Snapshot, of: Judgement, spec: ModelSLOSpec | None = None) -> Decision:
+    spec = spec or spec_of()
+    return decide(spec, parameters(spec), status, seen, of, NOW)
+
+
+def rollout_spec(**change: Any) -> ModelSLOSpec:
+    spec = spec_of()
+    assert spec.rollout is not None
+    return spec.model_copy(update={"rollout": spec.rollout.model_copy(update=change)})
+
+
+@pytest.mark.parametrize(
+    ("status", "seen", "of", "action", "reason"),
+    [
+        (ModelSLOStatus(), snapshot("v1"), judgement(), Action.HOLD, Reason.NO_CANARY),
+        (ModelSLOStatus(), snapshot("v2"), judgement(), Action.START, Reason.NEW_REVISION),
+        (rolling(), snapshot(), judgement(Verdict.WORSE), Action.ROLLBACK, Reason.CANARY_WORSE),
+        (rolling(), snapshot(), judgement(Verdict.INVALID_LOSSES), Action.ROLLBACK, Reason.CANARY_INVALID_LOSSES),
+        (rolling(), snapshot(), judgement(Verdict.NOT_WORSE), Action.PROMOTE, Reason.CANARY_NOT_WORSE),
+        (rolling(), snapshot(), judgement(Verdict.UNDECIDED), Action.ADVANCE, Reason.STEP_DONE),
+        (rolling(), snapshot("v1"), judgement(), Action.ABANDON, Reason.REVISION_WITHDRAWN),
+        (rolling(), snapshot("v3"), judgement(), Action.START, Reason.REVISION_CHANGED),
+    ],
+)
+def test_each_case_has_its_action(
+    status: ModelSLOStatus, seen: Snapshot, of: Judgement, action: Action, reason: Reason
+) -> None:
+    decision = decided(status, seen, of)
+    assert (decision.action, decision.reason) == (action, reason)
+
+
+@pytest.mark.parametrize("unknown", list(Unknown))
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_the_verdict_law(unknown: Unknown, verdict: Verdict) -> None:
+    """Whatever the numbers say: with a problem nothing is promoted, rolled back, advanced or retrained."""
+    of = judgement(verdict, Problem(unknown, "why"), Cause.DRIFT, explanations=DRIFT)
+    for status, seen in (
+        (rolling(), snapshot()),
+        (ModelSLOStatus(breach_since=NOW - timedelta(days=1)), snapshot("v1")),
+    ):
+        decision = decided(status, seen, of)
+        assert (decision.action, decision.reason) == (Action.HOLD, Reason(unknown))
+
+
+def test_a_canary_that_never_becomes_available_is_rolled_back_whatever_prometheus_says() -> None:
+    stuck = workload("fraud-canary", "v2", 1, available=0, ready=0, deadline_exceeded=True, failure="quota")
+    decision = decided(rolling(), snapshot(canary=stuck), judgement(problem=Problem(Unknown.NO_DATA, "")))
+    assert (decision.action, decision.reason) == (Action.ROLLBACK, Reason.CANARY_UNAVAILABLE)
+    assert "quota" in decision.message
+
+
+def test_a_late_canary_is_held_unless_the_user_wants_it_rolled_back() -> None:
+    spec = spec_of()
+    assert spec.rollout is not None
+    old = rolling(started_at=NOW - timedelta(days=2))
+    kept = decided(old, snapshot(), judgement(Verdict.UNDECIDED))
+    assert (kept.action, kept.reason) == (Action.HOLD, Reason.DEADLINE_EXCEEDED)
+    gate = spec.rollout.gate.model_copy(update={"on_deadline": OnDeadline.ROLLBACK})
+    gone = decided(old, snapshot(), judgement(Verdict.UNDECIDED), rollout_spec(gate=gate))
+    assert (gone.action, gone.reason) == (Action.ROLLBACK, Reason.DEADLINE_EXCEEDED)
+
+
+def test_manual_promotion_waits_for_the_version_by_name() -> None:
+    spec = rollout_spec(promotion=Promotion.MANUAL)
+    waits = decided(rolling(), snapshot(), judgement(Verdict.NOT_WORSE), spec)
+    assert waits.reason is Reason.AWAITING_APPROVAL
+    other = decided(rolling(), snapshot(approved="v7"), judgement(Verdict.NOT_WORSE), spec)
+    assert other.action is Action.HOLD
+    goes = decided(rolling(), snapshot(approved="v2"), judgement(Verdict.NOT_WORSE), spec)
+    assert (goes.action, goes.reason) == (Action.PROMOTE, Reason.APPROVED)
+
+
+def test_a_rejected_template_does_not_start_again() -> None:
+    rejected = RejectedRevision(revision=revision_of(template("v2")), version="v2", reason="CanaryWorse", at=NOW)
+    decision = decided(ModelSLOStatus(rejected_revisions=[rejected]), snapshot(), judgement())
+    assert (decision.action, decision.reason) == (Action.HOLD, Reason.REJECTED_REVISION)
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (snapshot("v1", canary=None), Reason.WORKLOAD_NOT_FOUND),
+        (snapshot(None), Reason.VERSION_AMBIGUOUS),
+        (snapshot(autoscaled="HorizontalPodAutoscaler/x"), Reason.HPA_CONFLICT),
+        (replace(snapshot(), stable=workload("fraud-stable", "v1", 0)), Reason.NO_TRAFFIC),
+        (replace(snapshot(), stable=workload("fraud-stable", None, 3)), Reason.VERSION_AMBIGUOUS),
+        (
+            replace(snapshot(), canary=workload("fraud-canary", "v1", 1, template=template("v1", "server:2"))),
+            Reason.VERSION_AMBIGUOUS,
+        ),
+    ],
+)
+def test_what_cannot_start_says_why(seen: Snapshot, reason: Reason) -> None:
+    assert decided(ModelSLOStatus(), seen, judgement()).reason is reason
+
+
+def test_labels_and_restarts_are_no_new_revision() -> None:
+    other = template("v1")
+    other["metadata"] = {"labels": {"role": "b"}, "annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}
+    assert revision_of(other) == revision_of(template("v1"))
+
+
+def test_a_breach_must_last_before_a_retrain() -> None:
+    of = judgement(cause=Cause.DRIFT, explanations=DRIFT)
+    young = ModelSLOStatus(breach_since=NOW - timedelta(minutes=4))
+    old = ModelSLOStatus(breach_since=NOW - timedelta(minutes=6))
+    assert decided(young, snapshot("v1"), of).reason is Reason.BREACH_NOT_SUSTAINED
+    assert decided(old, snapshot("v1"), of).action is Action.RETRAIN
+
+
+def test_broken_data_hold_although_the_budget_burns() -> None:
+    broken = (Explanation(Cause.DRIFT, True, "burning"), Explanation(Cause.DATA_INCIDENT, True, "labels stopped"))
+    old = ModelSLOStatus(breach_since=NOW - timedelta(hours=6))
+    decision = decided(old, snapshot("v1"), judgement(cause=Cause.DATA_INCIDENT, explanations=broken))
+    assert (decision.action, decision.reason) == (Action.HOLD, Reason.DATA_INCIDENT)
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "reason"),
+    [
+        (spec_of(suspend=True), rolling(), Reason.SUSPENDED),
+        (spec_of(mode="DryRun"), rolling(), Reason.DRY_RUN),
+        (spec_of(), rolling().model_copy(update={"last_actions": LastActions(rollback=NOW)}), Reason.COOLDOWN),
+    ],
+)
+def test_a_guardrail_stops_and_says_what_it_stopped(spec: ModelSLOSpec, status: ModelSLOStatus, reason: Reason) -> None:
+    decision = decided(status, snapshot(), judgement(Verdict.WORSE), spec)
+    assert (decision.action, decision.reason, decision.vetoed) == (Action.HOLD, reason, Action.ROLLBACK)
+    assert "CanaryWorse" in decision.message
+
+
+def test_only_so_many_retrains_in_a_window() -> None:
+    runs = [RetrainRun(id=str(k), job=f"j{k}", started_at=NOW - timedelta(days=k + 2)) for k in range(3)]
+    status = ModelSLOStatus(breach_since=NOW - timedelta(days=1), retrains=runs)
+    decision = decided(status, snapshot("v1"), judgement(cause=Cause.DRIFT, explanations=DRIFT))
+    assert (decision.reason, decision.vetoed) == (Reason.RETRAIN_LIMIT, Action.RETRAIN)
+    assert decision.lifts_at == NOW + timedelta(days=3)
+
+
+def test_one_operation_at_a_time() -> None:
+    operation = OperationStatus(
+        id="x",
+        type=OperationType.RETRAIN,
+        step="AwaitJob",
+        reason="Drift",
+        started_at=NOW,
+        step_started_at=NOW,
+    )
+    status = rolling().model_copy(update={"operation": operation})
+    assert decided(status, snapshot(), judgement(Verdict.WORSE)).reason is Reason.OPERATION_IN_PROGRESS

@@ -1,0 +1,153 @@
+"""From evidence to a judgement: verdicts, what is never judged, and replay."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelslo.judge.judgement import Memory, Scene, Span, Unknown, Verdict, comparable, judge
+from modelslo.observe.evidence import Evidence, Gap, Increment, NoEvidence
+from tests.unit.judge.make import cell, evidence, judged, parameters, scene, spec_of
+
+
+def stream(looks: int, ratio: float = 1.0, seed: int = 1, **of_canary: float) -> list[Evidence]:
+    """One piece of evidence per evaluation."""
+    chance = random.Random(seed)
+
+    def losses(mean: float, count: int) -> list[float]:
+        return [chance.expovariate(1 / mean) for _ in range(count)]
+
+    return [
+        evidence([cell(k, "v1", losses(1.0, 30)), cell(k, "v2", losses(ratio, 10), **of_canary)])  # type: ignore[arg-type]
+        for k in range(1, looks + 1)
+    ]
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(1.5, Verdict.WORSE), (0.7, Verdict.NOT_WORSE)])
+def test_a_clear_difference_is_found(ratio: float, verdict: Verdict) -> None:
+    judgement, _ = judged(stream(100, ratio), scene())
+    assert judgement.problem is None
+    assert judgement.canary is not None
+    assert judgement.canary.verdict is verdict
+
+
+def test_no_verdict_before_the_label_delay_has_passed() -> None:
+    # Given labels that take ten minutes, and a canary three times as bad
+    labels = {"loss": {"metric": "m", "matchLabels": {"model_name": "x"}}, "labels": {"delay": "10m"}}
+    of = parameters(spec_of(indicator=labels))
+    # When eleven minutes (delay and warm-up) have passed, nothing was compared; soon after it is found
+    early, _ = judged(stream(11, 3.0), scene(), of)
+    late, _ = judged(stream(40, 3.0), scene(), of)
+    assert early.canary is not None
+    assert early.canary.verdict is Verdict.IMMATURE
+    assert late.canary is not None
+    assert late.canary.verdict is Verdict.WORSE
+
+
+def test_labels_around_a_change_of_share_are_left_out() -> None:
+    labels = {"loss": {"metric": "m", "matchLabels": {"model_name": "x"}}, "labels": {"delay": "10m"}}
+    of = parameters(spec_of(indicator=labels))
+    seen = Scene("v1", "v2", 0.0, (Span(0.0, 30.0), Span(2000.0, 2100.0), Span(5000.0, None)))
+    assert not comparable(of, seen, 30.0 + 600 + 59)
+    assert comparable(of, seen, 30.0 + 600 + 60)
+    assert not comparable(of, seen, 2000.0)
+    assert not comparable(of, seen, 2100.0 + 599)
+    assert comparable(of, seen, 2100.0 + 600)
+    assert not comparable(of, seen, 5000.0)
+    assert not comparable(of, Scene("v1"), 100.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 39), st.sampled_from([0.8, 1.0, 1.4]))
+def test_replay_in_one_piece_gives_the_same_numbers_bit_for_bit(cut: int, ratio: float) -> None:
+    pieces = stream(40, ratio)
+    live, _ = judged(pieces, scene())
+
+    def join(some: list[Evidence]) -> Evidence:
+        return replace(some[-1], since=some[0].since, increments=tuple(one for each in some for one in each.increments))
+
+    replayed, _ = judged([join(pieces[:cut]), join(pieces[cut:])], scene())
+    assert live.canary == replayed.canary
+    assert live.arms == replayed.arms
+
+
+def test_counted_invalid_losses_of_the_canary_alone_speak_against_it() -> None:
+    judgement, _ = judged(stream(6, 1.0, invalid=5), scene())
+    assert judgement.canary is not None
+    assert judgement.canary.verdict is Verdict.INVALID_LOSSES
+
+
+def test_invalid_losses_of_both_roles_speak_against_nobody() -> None:
+    pieces = [
+        evidence([cell(k, "v1", [1.0] * 30, invalid=15), cell(k, "v2", [1.0] * 10, invalid=5)]) for k in range(1, 60)
+    ]
+    judgement, _ = judged(pieces, scene())
+    assert judgement.canary is not None
+    assert judgement.canary.verdict is not Verdict.INVALID_LOSSES
+    assert not judgement.canary.harm
+
+
+def test_a_sum_that_is_nan_in_both_roles_holds_and_recovers() -> None:
+    good = stream(30, 0.7)
+    broken = evidence([cell(31, "v1", [1.0] * 30, nan=True), cell(31, "v2", [1.0] * 10, nan=True)])
+    during, memory = judged([*good, broken], scene())
+    assert during.problem is not None
+    assert during.problem.reason is Unknown.NAN_LOSS
+    after, _ = judge(parameters(), memory, evidence([cell(32, "v1", [1.0] * 30), cell(32, "v2", [0.7] * 10)]), scene())
+    assert after.problem is None
+
+
+def test_a_canary_whose_sum_alone_is_nan_is_never_good() -> None:
+    pieces = stream(100, 0.5, nan=True)
+    judgement, _ = judged(pieces, scene())
+    assert judgement.canary is not None
+    assert judgement.canary.canary_nan
+    assert judgement.canary.verdict is not Verdict.NOT_WORSE
+
+
+@pytest.mark.parametrize("reason", list(NoEvidence))
+def test_missing_evidence_is_a_problem_with_its_own_reason(reason: NoEvidence) -> None:
+    pieces = [*stream(100, 3.0), evidence([], at=6060.0, gap=Gap(reason, "why"))]
+    judgement, _ = judged(pieces, scene())
+    assert judgement.problem is not None
+    assert judgement.problem.reason == reason
+
+
+def fresh(*increments: Increment, **change: object) -> Evidence:
+    return evidence(increments, **change)
+
+
+@pytest.mark.parametrize(
+    ("piece", "reason"),
+    [
+        (fresh(cell(1, "v1", [1.0] * 30)), Unknown.VERSION_NOT_SEEN),
+        (fresh(cell(1, "v2", [1.0] * 30)), Unknown.VERSION_NOT_SEEN),
+        (fresh(cell(10, "v1", [1.0]), cell(10, "v2", [1.0]), newest={"v1": 600.0, "v2": 300.0}), Unknown.STALE),
+        (fresh(cell(1, "v1", []), cell(1, "v2", [1.0])), Unknown.NO_DATA),
+    ],
+)
+def test_half_the_series_or_old_ones_are_a_problem(piece: Evidence, reason: Unknown) -> None:
+    judgement, _ = judged([piece], scene())
+    assert judgement.problem is not None
+    assert judgement.problem.reason is reason
+
+
+def test_labels_that_stop_are_a_problem_after_max_age() -> None:
+    pieces = [evidence([cell(1, "v1", [1.0] * 10)])]
+    pieces += [evidence([cell(k, "v1", [])]) for k in range(2, 8)]
+    judgement, _ = judged(pieces, scene(None))
+    assert judgement.problem is not None
+    assert judgement.problem.reason is Unknown.STALE
+
+
+def test_other_versions_or_another_start_begin_at_e_1() -> None:
+    _, memory = judged(stream(50, 3.0), scene())
+    assert memory.comparison.blocks > 0
+    again = replace(scene(), judged_since=3000.0)
+    _, after = judge(parameters(), memory, evidence([cell(51, "v1", [1.0]), cell(51, "v2", [1.0])]), again)
+    assert after.comparison.blocks == 0
+    assert Memory().comparison.log_e_rollback() == 0.0
