@@ -17,7 +17,6 @@ from typing import Final, Protocol
 from modelslo.controller.health import Check
 from modelslo.controller.lease import Leadership
 from modelslo.controller.prune import Pruner
-from modelslo.controller.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +44,29 @@ class Actor(Protocol):
         """By how many of its intervals the most overdue evaluation is late; 0 when none is."""
 
 
+class Sight(Protocol):
+    """The watch, as far as this module knows it."""
+
+    ended: asyncio.Event
+
+    @property
+    def running(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    async def stop(self, timeout: float) -> None: ...
+
+
 @dataclass(slots=True)
 class Life:
     """The parts of a running operator. ``lead`` makes the leadership from what to call once leading."""
 
     actor: Actor
     pruner: Pruner
-    watch: Watch
+    watch: Sight
     lead: Callable[[Callable[[], object]], Leadership]
     clock: Callable[[], float] = time.monotonic
+    patience: float = ENGINE_STOP
     leadership: Leadership | None = None
     synced: bool = False
     started_at: float = 0.0
@@ -111,10 +124,10 @@ class Life:
 
     async def _leave(self, acting: asyncio.Task[None], listing: asyncio.Task[None]) -> Exit:
         listing.cancel()
-        _, pending = await asyncio.wait({acting}, timeout=ENGINE_STOP)
+        _, pending = await asyncio.wait({acting}, timeout=self.patience)
         if pending:
             # The Lease is left to run out: something may still be writing.
-            log.critical("The engine did not stop within %g s", ENGINE_STOP)
+            log.critical("The engine did not stop within %g s", self.patience)
             return Exit.FAILED
         if self.leadership is not None:
             await asyncio.to_thread(self.leadership.stop, PART_STOP)
