@@ -7,13 +7,10 @@ to the infrastructure (scrape interval, settle, HTTP time-outs, a Job's time-out
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from modelslo.api.quantity import seconds
 from modelslo.api.spec import ModelSLOSpec
-
-# Prometheus itself forgets a series after five minutes without a sample.
-STALENESS: Final = 300.0
+from modelslo.observe.evidence import STALENESS as STALENESS
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ Times are Unix seconds (UTC) of Prometheus' samples. Counts are numbers of label
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 NO_SEGMENT: Final = ""
+# Prometheus itself forgets a series after five minutes without a sample (seconds).
+STALENESS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,13 +90,13 @@ class SliceTable:
     """Closed slices in ascending order. Indices may be missing: nothing was recorded then.
 
     ``first`` is the oldest index that was asked for, so that a slice missing behind it is a hole and not ignorance.
-    The same object comes back as long as no slice has closed.
+    The same object comes back as long as no slice has closed. ``slices`` may be a packed sequence.
     """
 
     length: float
     first: int
     last: int
-    slices: tuple[Slice, ...]
+    slices: Sequence[Slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,8 @@ class Evidence:
 
     ``increments`` cover (since, at] on the evaluation grid, ascending in time, in one order for one TSDB content.
     ``edges`` are the finite upper bounds of the loss buckets. ``newest`` is the time of the newest sample per version.
-    ``gap`` says that the increments are missing; ``slice_gap`` that the slices are.
+    ``gap`` says that the increments are missing; ``slice_gap`` that the slices are. ``notes`` are remarks for a person
+    about data that were left out.
     """
 
     model: ModelKey
@@ -129,3 +132,4 @@ class Evidence:
     gap: Gap | None = None
     slice_gap: Gap | None = None
     queries: tuple[QueryRecord, ...] = ()
+    notes: tuple[str, ...] = ()
