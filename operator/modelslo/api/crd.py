@@ -93,8 +93,8 @@ def resource_schema() -> dict[str, Any]:
             "type": "object",
             "required": ["spec"],
             "properties": {
-                "apiVersion": {"type": "string", "description": f"Always {API_VERSION}."},
-                "kind": {"type": "string", "description": f"Always {KIND}."},
+                "apiVersion": {"type": "string", "maxLength": 64, "description": f"Always {API_VERSION}."},
+                "kind": {"type": "string", "maxLength": 64, "description": f"Always {KIND}."},
                 "metadata": {"type": "object"},
                 "spec": structural_schema(ModelSLOSpec),
                 "status": structural_schema(ModelSLOStatus, defaults=False),
@@ -117,7 +117,9 @@ def rendered() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m modelslo.api.crd", description="Print the CRD or write it to FILE.")
+    parser = argparse.ArgumentParser(
+        prog="python -m modelslo.api.crd", description="Print the CRD or write it to FILE."
+    )
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE")
     file: Path | None = parser.parse_args(arguments).file
     if file is None:

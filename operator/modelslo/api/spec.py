@@ -7,11 +7,12 @@ Rules across fields are in :mod:`modelslo.api.rules`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from modelslo.api.jobtemplate import JobTemplate
 from modelslo.api.quantity import Duration, Percent
 
 LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-zA-Z_][a-zA-Z0-9_]*$")]
@@ -102,7 +103,9 @@ class Indicator(Part):
 
 
 class Target(Part):
-    value: float = Field(gt=0, description="The statistic of a slice must not exceed this value.")
+    """What a slice is held against."""
+
+    value: float = Field(gt=0, allow_inf_nan=False, description="The statistic of a slice must not exceed this value.")
 
 
 class Budgeting(StrEnum):
@@ -123,10 +126,10 @@ class Severity(StrEnum):
 class BurnRate(Part):
     """A multiwindow burn-rate rule: it burns when both windows are at or above the factor (SRE workbook, chapter 5)."""
 
-    severity: Severity
-    long: Duration
-    short: Duration
-    factor: float = Field(gt=0, le=1000)
+    severity: Severity = Field(description="What the rule is for: retrain.trigger.burnRate names it.")
+    long: Duration = Field(description="Long window: enough of the budget is spent to matter.")
+    short: Duration = Field(description="Short window: it is still being spent.")
+    factor: float = Field(gt=0, le=1000, description="Burn rate that both windows must reach.")
 
 
 class Objective(Part):
@@ -151,8 +154,8 @@ class Objective(Part):
 class WorkloadRef(Part):
     """A Deployment in the ModelSLO's own namespace."""
 
-    kind: Literal["Deployment"] = "Deployment"
-    name: ObjectName
+    kind: Literal["Deployment"] = Field("Deployment", description="Kind of the workload.")
+    name: ObjectName = Field(description="Name of the Deployment.")
 
 
 class VersionFrom(Part):
@@ -211,6 +214,8 @@ class Rollout(Part):
 
 
 class RetrainTrigger(Part):
+    """When stable needs a new model."""
+
     burn_rate: Severity = Field(Severity.SLOW, description="Burn rate of stable that counts as a breach.")
     sustained_for: Duration = Field("1h", description="How long the breach must last.")
 
@@ -227,13 +232,14 @@ class Candidate(Part):
         description="Environment variables of the first container, each with the key of the result that it takes. "
         "The version variable is set by itself.",
     )
-    image: ResultKey | None = Field(
-        None, description="Key of the result that holds the image of the first container."
-    )
+    image: ResultKey | None = Field(None, description="Key of the result that holds the image of the first container.")
 
 
 class RetrainLimits(Part):
-    max_runs: int = Field(3, ge=1, le=100, description="Most runs within `per`, failed ones included.")
+    """How often and how long may be retrained."""
+
+    # At most what status.retrains remembers.
+    max_runs: int = Field(3, ge=1, le=10, description="Most runs within `per`, failed ones included.")
     per: Duration = Field("7d", description="Window of maxRuns.")
     timeout: Duration = Field("6h", description="Longest run of one Job (real time).")
 
@@ -242,10 +248,9 @@ class Retrain(Part):
     """The retrain Job, launched when stable burns its budget too fast for too long."""
 
     trigger: RetrainTrigger = Field(default_factory=RetrainTrigger)
-    template: dict[str, Any] = Field(
+    template: JobTemplate = Field(
         description="A batch/v1 JobTemplateSpec ({metadata, spec}). The operator sets name, owner and three "
         "environment variables: MODELSLO_OPERATION_ID, MODELSLO_MODEL, MODELSLO_STABLE_VERSION.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
     candidate: Candidate = Field(default_factory=Candidate)
     limits: RetrainLimits = Field(default_factory=RetrainLimits)
@@ -254,12 +259,14 @@ class Retrain(Part):
 class Cooldown(Part):
     """Least time between two actions of a kind."""
 
-    rollback: Duration = "1m"
-    promote: Duration = "10m"
-    retrain: Duration = "1d"
+    rollback: Duration = Field("1m", description="After a rollback, before the next one.")
+    promote: Duration = Field("10m", description="After a promotion, before the next one.")
+    retrain: Duration = Field("1d", description="After the start of a retrain, before the next one.")
 
 
 class Guardrails(Part):
+    """What may delay a decision."""
+
     cooldown: Cooldown = Field(default_factory=Cooldown)
 
 

@@ -9,14 +9,26 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from modelslo.api.spec import Part, Severity
 
 HISTORY_LENGTH = 10
 MESSAGE_LENGTH = 512
 
-Message = Annotated[str, Field(max_length=MESSAGE_LENGTH)]
+
+def _cut(message: object) -> object:
+    """A message that is too long loses its end: it must not stop a status from being written."""
+    if isinstance(message, str) and len(message) > MESSAGE_LENGTH:
+        return message[: MESSAGE_LENGTH - 1] + "…"
+    return message
+
+
+Message = Annotated[str, BeforeValidator(_cut), Field(max_length=MESSAGE_LENGTH)]
+Code = Annotated[str, Field(max_length=64)]  # a word of a closed list, a digest, an id
+Name = Annotated[str, Field(max_length=253)]  # of an object
+Version = Annotated[str, Field(max_length=256)]
+ResultText = Annotated[str, Field(max_length=1024)]
 
 
 class StatusPart(Part):
@@ -38,60 +50,62 @@ class ConditionType(StrEnum):
 class Condition(StatusPart):
     """metav1.Condition."""
 
-    type: str = Field(max_length=64)
-    status: str = Field(pattern="^(True|False|Unknown)$")
-    reason: str = Field(max_length=64)
-    message: Message = ""
-    last_transition_time: datetime
-    observed_generation: int = 0
+    type: Code = Field(description="One of Ready, Stalled, SLOMet, DataSufficient, CanaryInProgress ...")
+    status: str = Field(max_length=7, pattern="^(True|False|Unknown)$", description="True, False or Unknown.")
+    reason: Code = Field(description="A stable word to write alerts on.")
+    message: Message = Field("", description="The same in words.")
+    last_transition_time: datetime = Field(description="When status became what it is.")
+    observed_generation: int = Field(0, description="Generation of the spec that this speaks of.")
 
 
 class Sli(StatusPart):
     """The service level indicator over the newest closed slice, all versions together, weighted by traffic."""
 
-    value: float | None = None
-    target: float
-    samples: int = 0
-    slice_end: datetime | None = None
+    value: float | None = Field(None, description="The statistic; absent when it could not be measured.")
+    target: float = Field(description="What it must not exceed.")
+    samples: int = Field(0, description="Labelled samples in the slice.")
+    slice_end: datetime | None = Field(None, description="End of the slice.")
 
 
 class Budget(StatusPart):
     """The error budget over the window; remaining is 1 when untouched and below 0 when overdrawn."""
 
-    remaining: float | None = None
-    good: int = 0
-    bad: int = 0
-    missing: int = 0
+    remaining: float | None = Field(None, description="Share of the budget that is left.")
+    good: int = Field(0, description="Slices that met the target.")
+    bad: int = Field(0, description="Slices that missed it.")
+    missing: int = Field(0, description="Slices without enough samples.")
 
 
 class BurnRateStatus(StatusPart):
+    """How fast the budget burns: 1 uses it up in exactly one window."""
+
     severity: Severity
-    long: float | None = None
-    short: float | None = None
-    factor: float
-    burning: bool = False
+    long: float | None = Field(None, description="Burn rate over the long window.")
+    short: float | None = Field(None, description="Burn rate over the short window.")
+    factor: float = Field(description="What both must reach to count as burning.")
+    burning: bool = Field(False, description="Both do.")
 
 
 class Role(StatusPart):
     """One arm: its version and what was measured of it since judging began, or in the last slice."""
 
-    version: str | None = None
-    replicas: int = 0
-    loss: float | None = None
-    samples: int = 0
-    traffic_share: float | None = None
+    version: Version | None = Field(None, description="Value of the version label.")
+    replicas: int = Field(0, description="Ready pods.")
+    loss: float | None = Field(None, description="Mean loss.")
+    samples: int = Field(0, description="Labelled samples.")
+    traffic_share: float | None = Field(None, description="Measured share of the predictions.")
 
 
 class Comparison(StatusPart):
     """Canary against stable: ratio of mean losses with its anytime-valid interval, and the two e-values."""
 
-    ratio: float | None = None
-    ratio_low: float | None = None
-    ratio_high: float | None = None
-    e_rollback: float = 1.0
-    e_promote: float = 1.0
-    stable_samples: int = 0
-    canary_samples: int = 0
+    ratio: float | None = Field(None, description="Mean loss of canary over mean loss of stable.")
+    ratio_low: float | None = Field(None, description="Lower end of the interval.")
+    ratio_high: float | None = Field(None, description="Upper end of the interval.")
+    e_rollback: float = Field(1.0, description="Evidence that the canary is worse than the margin allows.")
+    e_promote: float = Field(1.0, description="Evidence that the canary is within the margin.")
+    stable_samples: int = Field(0, description="Compared samples of stable.")
+    canary_samples: int = Field(0, description="Compared samples of canary.")
 
 
 class RolloutPhase(StrEnum):
@@ -110,20 +124,20 @@ class Transition(StatusPart):
 
 
 class RolloutStatus(StatusPart):
-    """A canary in progress. ``judgedSince``, ``transitions`` and ``parameters`` are the checkpoint; the rest is replayed.
+    """A canary in progress. The last transition belongs to ``step``.
 
-    The last transition belongs to ``step``.
+    ``judgedSince``, ``transitions`` and ``parameters`` are the checkpoint; the rest is replayed.
     """
 
-    revision: str
-    version: str
-    stable_version: str
+    revision: Code = Field(description="Digest of the canary's pod template.")
+    version: Version = Field(description="Version of the canary.")
+    stable_version: Version = Field(description="Version that it is compared with.")
     phase: RolloutPhase = RolloutPhase.PROGRESSING
-    step: int = 0
+    step: int = Field(0, description="Index of the step in spec.rollout.steps.")
     started_at: datetime
     transitions: list[Transition] = Field(min_length=1, max_length=10)
     judged_since: datetime
-    parameters: str = Field(description="Digest of the gate's parameters; another one starts judging afresh.")
+    parameters: Code = Field(description="Digest of the gate's parameters; another one starts judging afresh.")
 
 
 class OperationType(StrEnum):
@@ -135,40 +149,42 @@ class OperationType(StrEnum):
 class OperationStatus(StatusPart):
     """A decision being carried out. It is written before the first outside write, and `step` before each next one."""
 
-    id: str = Field(max_length=63)
+    id: Name = Field(max_length=63)
     type: OperationType
-    step: str = Field(max_length=64, description="The step that is to be done or is being done.")
-    reason: str = Field(max_length=64)
+    step: Code = Field(description="The step that is to be done or is being done.")
+    reason: Code
     message: Message = ""
     started_at: datetime
     step_started_at: datetime
-    revision: str = ""
-    version: str = ""
-    previous_replica_set: str = Field("", description="Promote: stable's ReplicaSet to return to.")
-    job: str = Field("", description="Retrain: name of the Job.")
-    result: dict[str, str] = Field(default_factory=dict, description="Retrain: what the Job reported.")
-    failure: str = Field("", max_length=64, description="Reason code when the operation is on its way back.")
+    revision: Code = ""
+    version: Version = ""
+    previous_replica_set: Name = Field("", description="Promote: stable's ReplicaSet to return to.")
+    job: Name = Field("", description="Retrain: name of the Job.")
+    result: dict[Code, ResultText] = Field(
+        default_factory=dict, max_length=32, description="Retrain: what the Job reported."
+    )
+    failure: Code = Field("", description="Reason code when the operation is on its way back.")
 
 
 class DecisionStatus(StatusPart):
     """A decision that changed something, or that a guardrail stopped."""
 
-    id: str
-    action: str = Field(max_length=32)
-    reason: str = Field(max_length=64)
+    id: Code
+    action: Code
+    reason: Code
     message: Message = ""
     at: datetime
-    version: str = ""
-    mode: str = "Enforce"
-    evidence: str = Field("", max_length=64, description="SHA-256 of the evidence line in the operator's log.")
+    version: Version = ""
+    mode: Code = Field("Enforce", description="Mode in which it was decided: in DryRun nothing was done.")
+    evidence: Code = Field("", description="SHA-256 of the evidence line in the operator's log.")
 
 
 class RejectedRevision(StatusPart):
     """A canary template that was rolled back. The same template does not start again."""
 
-    revision: str
-    version: str
-    reason: str = Field(max_length=64)
+    revision: Code
+    version: Version
+    reason: Code
     at: datetime
 
 
@@ -180,12 +196,14 @@ class RetrainResult(StrEnum):
 
 
 class RetrainRun(StatusPart):
-    id: str
-    job: str
+    """One entry of the ledger of retrains, which the limits count."""
+
+    id: Code
+    job: Name
     started_at: datetime
     finished_at: datetime | None = None
     result: RetrainResult = RetrainResult.RUNNING
-    version: str = ""
+    version: Version = ""
     message: Message = ""
 
 
@@ -198,9 +216,12 @@ class LastActions(StatusPart):
 
 
 class ModelSLOStatus(StatusPart):
-    observed_generation: int = 0
+    """What the operator has seen, judged and done. It is all that the operator remembers."""
+
+    observed_generation: int = Field(0, description="Generation of the spec that this status speaks of.")
     conditions: list[Condition] = Field(
         default_factory=list,
+        description="Ready means that the operator can work; SLOMet that the promise is kept.",
         max_length=16,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
@@ -216,7 +237,13 @@ class ModelSLOStatus(StatusPart):
     breach_since: datetime | None = Field(None, description="Since when the retrain trigger's burn rate burns.")
     last_decision: DecisionStatus | None = None
     last_actions: LastActions = Field(default_factory=LastActions)
-    rejected_revisions: list[RejectedRevision] = Field(default_factory=list, max_length=HISTORY_LENGTH)
-    retrains: list[RetrainRun] = Field(default_factory=list, max_length=HISTORY_LENGTH)
-    history: list[DecisionStatus] = Field(default_factory=list, max_length=HISTORY_LENGTH)
+    rejected_revisions: list[RejectedRevision] = Field(
+        default_factory=list, max_length=HISTORY_LENGTH, description="Revisions that do not start again, newest last."
+    )
+    retrains: list[RetrainRun] = Field(
+        default_factory=list, max_length=HISTORY_LENGTH, description="Ledger of retrains, newest last."
+    )
+    history: list[DecisionStatus] = Field(
+        default_factory=list, max_length=HISTORY_LENGTH, description="Decisions, newest last."
+    )
     last_evaluation_time: datetime | None = None

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
+from modelslo.api.expression import quoted
+
 Schema = dict[str, Any]
 
 # Keywords that a structural schema takes over as they are.
@@ -36,14 +38,16 @@ _KEPT = (
 
 
 class _WithDefaults(GenerateJsonSchema):
-    """Defaults made by a factory are defaults too: ``{}`` for a part, whose own defaults then fill it."""
+    """Defaults made by a factory are defaults too. A part's default is written out: rules are held against it."""
 
     def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
         factory = schema.get("default_factory")
         if factory is None:
             return super().get_default_value(schema)
         value = factory()  # type: ignore[call-arg]
-        return {} if isinstance(value, BaseModel) else value
+        if isinstance(value, BaseModel):
+            return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return value
 
 
 def structural_schema(model: type[BaseModel], *, defaults: bool = True) -> Schema:
@@ -109,19 +113,13 @@ class _Converter:
 def _key_rule(keys: Mapping[str, Any]) -> Schema:
     limits = []
     if "pattern" in keys:
-        limits.append((f"key.matches({cel_string(keys['pattern'])})", f"match {keys['pattern']}"))
+        limits.append((f"key.matches({quoted(keys['pattern'])})", f"match {keys['pattern']}"))
     if "maxLength" in keys:
         limits.append((f"key.size() <= {keys['maxLength']}", f"have at most {keys['maxLength']} characters"))
     return {
         "rule": f"self.all(key, {' && '.join(rule for rule, _ in limits)})",
         "message": f"every key must {' and '.join(text for _, text in limits)}: rename the key",
     }
-
-
-def cel_string(text: str) -> str:
-    """`text` as a CEL string literal."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return f"'{escaped}'"
 
 
 def flowing(text: str) -> str:
