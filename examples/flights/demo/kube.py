@@ -1,0 +1,63 @@
+"""What the demo asks of the cluster, all through one kubectl."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+NAMESPACE = "flights"
+
+
+class KubectlError(RuntimeError):
+    """kubectl failed; the message is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kube:
+    """One cluster. Reads go to the API server each time: what is shown is what is."""
+
+    kubectl: Path
+    kubeconfig: Path
+
+    def run(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Output of `kubectl ARGUMENTS`; :class:`KubectlError` when it fails."""
+        done = subprocess.run(
+            [str(self.kubectl), "--kubeconfig", str(self.kubeconfig), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def get(self, kind: str, name: str, namespace: str = NAMESPACE) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("get", kind, name, "--namespace", namespace, "--output=json"))
+        return found
+
+    def items(self, kind: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.run("get", kind, "--namespace", namespace, "--output=json"))[
+            "items"
+        ]
+        return found
+
+    def service(self, name: str, path: str, body: Mapping[str, Any] | None = None, port: int = 8080) -> Any:
+        """JSON answer of a Service in the demo's namespace, through the API server's proxy."""
+        url = f"/api/v1/namespaces/{NAMESPACE}/services/{name}:{port}/proxy{path}"
+        if body is None:
+            return json.loads(self.run("get", "--raw", url))
+        return json.loads(self.run("create", "--raw", url, "--filename=-", stdin=json.dumps(body)) or "null")
+
+    def prometheus(self, query: str, *, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """Series of a range query: each {"metric": labels, "values": [[time, text], ...]}."""
+        arguments = urlencode({"query": query, "start": start, "end": end, "step": step})
+        answer = self.service("prometheus", f"/api/v1/query_range?{arguments}", port=9090)
+        series: list[dict[str, Any]] = answer["data"]["result"]
+        return series
