@@ -164,8 +164,19 @@ class Life:
         late = self.actor.lateness() if self.leading() else 0.0
         return None if late <= LATE_LIMIT else f"an evaluation is {late:.1f} intervals late"
 
+    # --- what Prometheus is told
+
     def leading(self) -> bool:
         return self.leadership is not None and self.leadership.leading
+
+    def list_age(self) -> float:
+        return self.pruner.age()
+
+    def missed(self) -> int:
+        return self.pruner.mended
+
+    def overdue(self) -> float:
+        return self.actor.lateness()
 
 
 async def _first_of(task: asyncio.Task[None] | asyncio.Task[bool], event: asyncio.Event) -> None:

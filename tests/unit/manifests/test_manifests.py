@@ -181,3 +181,9 @@ def test_every_file_of_the_folders_is_used_or_stands_alone() -> None:
             used |= {(file.parent / name.rpartition("=")[2]).resolve() for name in generator["files"]}
     files = {f for f in MANIFESTS.rglob("*") if f.is_file() and f.parts[-2] != "flux"}
     assert files - used - alone == set()
+
+
+def test_both_forms_of_the_alerts_are_the_same() -> None:
+    (plain,) = load("prometheus/alerts.yaml")
+    (rule,) = load("components/alerts/prometheusrule.yaml")
+    assert rule["spec"] == plain
