@@ -6,6 +6,7 @@ it: the generated models refuse bodies that the API server takes (see the study 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -110,12 +111,16 @@ async def load_configuration() -> Configuration:
 
 @dataclass(slots=True)
 class Kube:
-    """Use as an async context manager, or call :meth:`close`. ``count`` is told (verb, outcome) of every request."""
+    """Use as an async context manager, or call :meth:`close`. At most ``concurrency`` requests are in flight.
+
+    ``count`` is told (verb, outcome) of every request."""
 
     settings: Configuration
     timeout: float = TIMEOUT
+    concurrency: int = 16
     count: Counter = field(default=lambda verb, outcome: None)
     _client: ApiClient | None = None
+    _gate: asyncio.Semaphore | None = None
 
     async def __aenter__(self) -> Kube:
         return self
@@ -178,8 +183,12 @@ class Kube:
         if method != "GET":
             parameters["fieldManager"] = FIELD_MANAGER
         target = f"{path}?{urlencode(parameters)}" if parameters else path
+        if self._gate is None:
+            self._gate = asyncio.Semaphore(self.concurrency)
         try:
-            answer = await self._send(method, target, body, content_type)
+            # Waiting for one's turn is not the API server's fault: the time-out begins behind it.
+            async with self._gate:
+                answer = await self._send(method, target, body, content_type)
         except KubeError as error:
             self.count(verb, type(error).__name__)
             raise

@@ -1,0 +1,75 @@
+"""One evaluation of one model: evidence in, judgement, decision and status out. Pure.
+
+The live operator, dry run and backtest call these functions, so that a recorded decision can be made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelslo.api.spec import ModelSLOSpec
+from modelslo.api.status import ModelSLOStatus
+from modelslo.decide.decision import Decision, decide
+from modelslo.decide.report import report
+from modelslo.decide.retrain import with_breach
+from modelslo.decide.revision import version_of
+from modelslo.decide.rollout import scene_of, with_ready_time
+from modelslo.decide.snapshot import Snapshot
+from modelslo.decide.transition import with_parameters
+from modelslo.judge.judgement import Judgement, Memory, judge
+from modelslo.judge.parameters import Parameters
+from modelslo.observe.evidence import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """``status`` holds what is known without the decision; it is what the decision rests on."""
+
+    judgement: Judgement
+    memory: Memory
+    decision: Decision
+    status: ModelSLOStatus
+
+
+def prepared(
+    status: ModelSLOStatus, spec: ModelSLOSpec, parameters: Parameters, snapshot: Snapshot, now: datetime
+) -> ModelSLOStatus:
+    """Status with what the cluster alone tells, before anything is judged."""
+    return with_ready_time(with_parameters(status, parameters, now), spec, snapshot, now)
+
+
+def evaluate(
+    spec: ModelSLOSpec,
+    parameters: Parameters,
+    status: ModelSLOStatus,
+    snapshot: Snapshot,
+    memory: Memory,
+    evidence: Evidence,
+    now: datetime,
+) -> Evaluation:
+    """Judge and decide. `status` comes from :func:`prepared`, as it was when the evidence was asked for."""
+    scene = scene_of(status, stable_version(spec, snapshot))
+    judgement, memory = judge(parameters, memory, evidence, scene)
+    status = with_breach(status, parameters, judgement, now)
+    decision = decide(spec, parameters, status, snapshot, judgement, now)
+    return Evaluation(judgement, memory, decision, status)
+
+
+def reported(
+    evaluation: Evaluation,
+    status: ModelSLOStatus,
+    spec: ModelSLOSpec,
+    parameters: Parameters,
+    snapshot: Snapshot,
+    generation: int,
+    now: datetime,
+) -> ModelSLOStatus:
+    """`status` with the conditions and figures of the evaluation."""
+    return report(status, spec, parameters, snapshot, evaluation.judgement, evaluation.decision, generation, now)
+
+
+def stable_version(spec: ModelSLOSpec, snapshot: Snapshot) -> str | None:
+    if spec.rollout is None or snapshot.stable is None:
+        return None
+    return version_of(snapshot.stable.template, spec.rollout.version_from.env)

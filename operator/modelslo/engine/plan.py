@@ -1,0 +1,53 @@
+"""What follows from a ModelSLO's spec and the operator's settings, worked out once per generation. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelslo.api.rules import broken_rules
+from modelslo.decide.reasons import Reason
+from modelslo.engine.asks import selector_of, source_of
+from modelslo.engine.settings import Settings
+from modelslo.engine.views import Model
+from modelslo.judge.parameters import Parameters, parameters_of
+from modelslo.judge.timing import timing_of
+from modelslo.observe.ask import Selector, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the model is judged."""
+
+    uid: str
+    generation: int
+    parameters: Parameters
+    selector: Selector
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """The model cannot be judged before its spec is mended."""
+
+    uid: str
+    generation: int
+    reason: Reason
+    message: str
+
+
+def plan_of(model: Model, settings: Settings) -> Plan | Unfit:
+    if model.spec is None:
+        return Unfit(model.uid, model.generation, Reason.INVALID_SPEC, model.problem)
+    resource = {"spec": model.spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
+    broken = [f"{one.rule.path}: {one.message}" for one in broken_rules(resource)]
+    if broken:
+        return Unfit(model.uid, model.generation, Reason.INVALID_SPEC, "; ".join(broken))
+    source = source_of(model.spec, settings.prometheus_url)
+    if not settings.allows(source.url):
+        message = (
+            f"spec.indicator.prometheus.url: {source.url!r} is not on the operator's list (allowedPrometheusUrls)."
+        )
+        return Unfit(model.uid, model.generation, Reason.URL_NOT_ALLOWED, message)
+    timing = timing_of(model.spec, scale=settings.time_scale, settle=settings.settle)
+    parameters = parameters_of(model.spec, timing)
+    return Plan(model.uid, model.generation, parameters, selector_of(model.spec), source)
