@@ -1,0 +1,3 @@
+module modelslo.dev/tests/cluster/tools
+
+go 1.25.0

@@ -1,0 +1,103 @@
+"""The bare control plane is a real one, ends cleanly, and can be made to fail on purpose."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import bare
+from tests.cluster.access import Cluster, wait_for
+from tests.cluster.cache import REPO
+from tests.cluster.fixtures import Namespace
+from tests.cluster.prometheus import start as start_prometheus
+from tests.cluster.shell import ClusterError
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: model}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: model}}
+  template:
+    metadata: {labels: {app: model}}
+    spec: {containers: [{name: server, image: localhost/nowhere}]}
+"""
+
+
+@pytest.mark.cluster
+def test_controllers_work(namespace: Namespace) -> None:
+    namespace.kubectl("apply", "-f", "-", input=DEPLOYMENT)
+    namespace.kubectl("wait", "--for=create", "replicaset", "--selector=app=model", "--timeout=30s")
+    pods = wait_for(
+        "two pods of the ReplicaSet",
+        lambda: namespace.kubectl("get", "pods", "--selector=app=model", "--output=name").split(),
+    )
+    assert all(pod.startswith("pod/model-") for pod in pods)
+
+
+@pytest.mark.api
+def test_python_client_and_admission(api_server: Cluster, namespace: Namespace) -> None:
+    from kubernetes import client
+
+    with api_server.client() as api:
+        names = [item.metadata.name for item in client.CoreV1Api(api).list_namespace().items]
+    assert namespace.name in names
+    with pytest.raises(ClusterError, match="containerz"):
+        namespace.kubectl("apply", "-f", "-", input=DEPLOYMENT.replace("containers", "containerz"))
+
+
+@pytest.mark.api
+def test_a_frozen_api_server_hangs_and_recovers() -> None:
+    with bare.start(api_only=True) as cluster:
+        cluster.freeze()
+        wait_for("an API server that hangs", lambda: not _quick(cluster))
+        cluster.thaw()
+        wait_for("the API server again", cluster.answers)
+        cluster.restart()
+        wait_for("the API server after its restart", cluster.answers, timeout=60)
+
+
+def _quick(cluster: Cluster) -> bool:
+    try:
+        cluster.kubectl("get", "--raw", "/readyz", timeout=1)
+    except ClusterError:
+        return False
+    return True
+
+
+@pytest.mark.api
+def test_a_killed_owner_leaves_nothing() -> None:
+    command = [sys.executable, "-m", "tests.cluster", "bare", "--api-only"]
+    with subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        folder = Path(owner.stdout.readline().strip()).parent
+        assert (folder / "started").exists()
+        owner.send_signal(signal.SIGKILL)
+    wait_for("every process of the run gone", lambda: not _processes_of(folder))
+    with bare.start(api_only=True) as cluster:
+        assert cluster.answers()
+        assert not folder.exists()
+
+
+def _processes_of(folder: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = entry.read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(str(folder)) in command:
+            found.append(entry.parent.name)
+    return found
+
+
+def test_a_real_prometheus() -> None:
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": []}
+    with start_prometheus(config) as prometheus:
+        assert prometheus.ready()
+        folder = prometheus.folder
+    assert not folder.exists()
