@@ -56,11 +56,6 @@ def batches(asks: Iterable[Ask], key: Callable[[Ask], Hashable]) -> list[tuple[A
     ]
 
 
-def halves(asks: Sequence[Ask]) -> tuple[tuple[Ask, ...], tuple[Ask, ...]]:
-    middle = len(asks) // 2
-    return tuple(asks[:middle]), tuple(asks[middle:])
-
-
 def matchers(asks: Sequence[Ask]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """(label, allowed values) of the namespace and of every match label, for one family."""
     family = family_of(asks[0].selector)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 
+from modelslo.observe.answer import Series
 from modelslo.observe.evidence import Increment, Losses
-from modelslo.observe.series import STALENESS_MS, Parts, Point, Scrape, Series, Step, increases, scrapes, steps
+from modelslo.observe.series import STALENESS_MS, Parts, Point, Scrape, Step, increases, scrapes, steps
 
 PREDICTIONS = "predictions"
 INVALID = "invalid"

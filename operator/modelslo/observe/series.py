@@ -16,7 +16,7 @@ from modelslo.observe.evidence import STALENESS
 
 STALENESS_MS: Final = round(STALENESS * 1000)
 # Counts are integers held in floats; sums over remote storage may round.
-_ROUNDING: Final = 1e-6
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def scrapes(parts: Parts, after: int) -> Iterator[Scrape]:
         if at <= after or not (isfinite(count) and count >= 0):
             continue
         after = at
-        if top is not None and not _same(top, count) or not _rising(cumulative, count):
+        if (top is not None and not _same(top, count)) or not _rising(cumulative, count):
             edges, cumulative = (), ()
         yield Scrape(at, count, total, squares, edges, cumulative)
 
@@ -102,15 +102,16 @@ def _buckets(buckets: list[tuple[float, Series]], times: Sequence[int]) -> Itera
             finite = edges[:-1]
             return [(finite, row[:-1], row[-1]) for row in rows]
         return [(edges, row, None) for row in rows]
-    return [_row(buckets, time) for time in times]
+    columns = [(edge, dict(zip(series.times, series.values, strict=True))) for edge, series in buckets]
+    return [_row(columns, time) for time in times]
 
 
-def _row(buckets: list[tuple[float, Series]], time: int) -> _Row:
+def _row(columns: list[tuple[float, dict[int, float]]], time: int) -> _Row:
     """The buckets at one time, for series that do not all have a sample then."""
     found: dict[float, float] = {}
-    for edge, series in buckets:
-        if time in series.times:
-            found.setdefault(edge, series.values[series.times.index(time)])
+    for edge, column in columns:
+        if time in column:
+            found.setdefault(edge, column[time])
     top = found.pop(inf, None)
     return tuple(found), tuple(found.values()), top
 
