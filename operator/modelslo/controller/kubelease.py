@@ -9,7 +9,7 @@ import urllib3
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from modelslo.controller.lease import LeaseConflictError, LeaseError, LeaseMissingError, LeaseRecord
+from modelslo.controller.lease import LeaseConflictError, LeaseError, LeaseRecord
 
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
@@ -54,9 +54,9 @@ class KubeLeaseStore:
             "holderIdentity": record.holder,
             "leaseDurationSeconds": max(1, round(record.duration)),
             "leaseTransitions": record.transitions,
-            "acquireTime": record.acquired,
-            "renewTime": record.renewed,
         }
+        spec |= {"acquireTime": record.acquired} if record.acquired else {}
+        spec |= {"renewTime": record.renewed} if record.renewed else {}
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
@@ -79,8 +79,6 @@ class KubeLeaseStore:
             raise LeaseConflictError(f"{method} {path}: {status}")
         if status == _NOT_FOUND and method == "GET":
             return status, {}
-        if status == _NOT_FOUND:
-            raise LeaseMissingError(f"{method} {path}: {status}")
         try:
             parsed = json.loads(data)
         except ValueError as error:

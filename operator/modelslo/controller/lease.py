@@ -65,17 +65,13 @@ class LeaseConflictError(LeaseError):
     """Somebody else wrote it first."""
 
 
-class LeaseMissingError(LeaseError):
-    """There is no Lease to write over."""
-
-
 class LeaseStore(Protocol):
     def read(self) -> LeaseRecord | None: ...
 
     def create(self, record: LeaseRecord) -> LeaseRecord: ...
 
     def replace(self, record: LeaseRecord) -> LeaseRecord:
-        """Write it over exactly ``record.version``, else :class:`LeaseConflictError` or :class:`LeaseMissingError`."""
+        """Write it over exactly ``record.version``, else :class:`LeaseConflictError`. A deleted one comes back so."""
 
 
 class LeaseLostError(Exception):
@@ -112,18 +108,13 @@ class Election:
             # Perhaps our own earlier write, of which we never heard the answer. Look again next time.
             self._held = None
             raise
-        except LeaseMissingError:
-            self._held = None
-            if self.leading:
-                raise LeaseLostError("somebody deleted the Lease") from None
-            raise
         self._held, self._seen = written, None
         self.renewed_at, self.leading = asked, True
         return True
 
     def release(self) -> None:
         """Give the Lease back, so that the next leader need not wait."""
-        if self.leading and self._held is not None:
+        if self.leading and self._held is not None and not self.overdue():
             self.leading = False
             self._store.replace(replace(self._mine(self._held), holder="", duration=1))
 
@@ -224,8 +215,7 @@ class Leadership:
         except LeaseError as error:
             log.warning("The Lease could not be read or written: %s", error)
         except LeaseLostError as lost:
-            self._stop.set()
-            self._on_lost(str(lost))
+            self._lose(str(lost))
         if self._election.leading and not was_leading:
             log.info("Leading", extra={"identity": self._election.identity})
             self._watchdog.start()
@@ -234,6 +224,10 @@ class Leadership:
     def _watch(self) -> None:
         while self._thread.is_alive() or self._election.leading:
             if self._election.overdue():
-                self._on_lost(f"no renewal for {self._timing.renew_deadline:g} s")
+                self._lose(f"no renewal for {self._timing.renew_deadline:g} s")
                 return
             time.sleep(min(self._election.time_left(), 0.25) + 0.001)
+
+    def _lose(self, why: str) -> None:
+        self._stop.set()
+        self._on_lost(why)

@@ -16,7 +16,6 @@ from modelslo.controller.lease import (
     LeaseConflictError,
     LeaseError,
     LeaseLostError,
-    LeaseMissingError,
     LeaseRecord,
     LeaseTiming,
 )
@@ -52,8 +51,6 @@ class Store:
         return self._write(record)
 
     def replace(self, record: LeaseRecord) -> LeaseRecord:
-        if not self.down and self.record is None:
-            raise LeaseMissingError("gone")
         if not self.down and self.record is not None and self.record.version != record.version:
             raise LeaseConflictError("older")
         return self._write(record)
@@ -169,15 +166,16 @@ def test_a_leader_that_reads_another_name_has_lost(store: Store, clock: Clock) -
         one.attempt()
 
 
-def test_a_leader_whose_lease_is_deleted_has_lost(store: Store, clock: Clock) -> None:
+def test_deleting_the_lease_under_a_leader_brings_nobody_else_in(store: Store, clock: Clock) -> None:
     one, two = candidate(store, clock, "one"), candidate(store, clock, "two")
     one.attempt()
     two.attempt()
     store.record = None
-    with pytest.raises(LeaseLostError, match="deleted"):
-        one.attempt()
     assert not two.attempt()
+    assert one.attempt()
+    store.record = None
     clock.now += TIMING.duration
+    assert one.overdue()
     assert two.attempt()
 
 
