@@ -63,9 +63,9 @@ class Engine:
         await self._scheduler.run(stop)
         log.info("Engine ended")
 
-    def behind(self) -> float:
-        """Seconds since the scheduler last looked for what is due; for the liveness probe."""
-        return self._clock.now() - self._scheduler.passed_at
+    def lateness(self) -> float:
+        """By how many of its intervals the most overdue evaluation is late; for the liveness probe."""
+        return self._scheduler.lateness()
 
     def _again(self, key: ModelKey, delay: float) -> None:
         self._scheduler.later(key, delay)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,7 @@ from modelslo.api.spec import Mode, ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus, OperationType, Role
 from modelslo.decide.decision import Decision
 from modelslo.judge.judgement import Judgement, Verdict
-from modelslo.observe.evidence import ModelKey, QueryRecord
+from modelslo.observe.evidence import ModelKey
 
 LATENESS_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 QUERY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -71,12 +71,11 @@ class Metrics(Collector):
     def request(self, verb: str, outcome: str) -> None:
         self.requests[verb, outcome] += 1
 
-    def queries(self, records: Iterable[QueryRecord]) -> None:
-        """Queries of one pass; those that served several models count once."""
-        for record in {id(one): one for one in records}.values():
-            self.query_seconds.observe(record.seconds)
-            if record.error:
-                self.query_errors[record.error.partition(":")[0][:40]] += 1
+    def query(self, outcome: str, seconds: float) -> None:
+        """The observer tells of every query; the outcome is Ok or a reason."""
+        self.query_seconds.observe(seconds)
+        if outcome != "Ok":
+            self.query_errors[outcome] += 1
 
     def evaluated(
         self, key: ModelKey, spec: ModelSLOSpec, status: ModelSLOStatus, judgement: Judgement, at: float, late: float

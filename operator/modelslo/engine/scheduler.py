@@ -29,12 +29,16 @@ log = logging.getLogger(__name__)
 # New and changed models are gathered for so long, so that a start with thousands of them makes one pass.
 _GATHER: Final = 0.25
 _LONGEST_PAUSE: Final = 1.0
+_SHORTEST: Final = 15.0
 Lane = tuple[float, Source]
 
 
 class Observer(Protocol):
     async def observe(self, asks: Sequence[Ask]) -> Mapping[ModelKey, Evidence]:
         """Evidence for each ask. What cannot be read is a gap in the evidence, not an exception."""
+
+    def forget(self, model: ModelKey) -> None:
+        """The model is gone."""
 
 
 class Scheduler:
@@ -74,6 +78,7 @@ class Scheduler:
                 self._states.drop(key)
                 self._writer.forget(key)
                 self._metrics.forget(key)
+                self._observer.forget(key)
 
     def wake(self, key: ModelKey) -> None:
         """Go on with the model's operation, once for any number of calls while it is being looked at."""
@@ -107,6 +112,17 @@ class Scheduler:
         """Until nothing is under way; for tests."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def lateness(self) -> float:
+        """By how many intervals the most overdue pass has not begun; an interval counts as 15 s at least.
+
+        A pass that waits for Prometheus has begun: a restart would not make it answer.
+        """
+        if not self._running:
+            return 0.0
+        now = self._clock.now()
+        late = ((now - tick - interval) / max(interval, _SHORTEST) for interval, tick in self._ticked.items())
+        return max(0.0, *late, (now - self.passed_at - _LONGEST_PAUSE) / _SHORTEST)
 
     # --- what is due
 
@@ -206,7 +222,6 @@ class Scheduler:
         except Exception as error:
             log.exception("The observer failed")
             found = {key: _nothing(ask, error) for key, ask in asks.items()}
-        self._metrics.queries(record for evidence in found.values() for record in evidence.queries)
         await asyncio.gather(*(self._worker.conclude(key, found[key], tick) for key in asks if key in found))
 
     # --- what is woken
