@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -19,7 +18,6 @@ from modelslo.api.status import ModelSLOStatus
 from modelslo.api.structural import structural_schema
 
 _SHOWN: Final = 80
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class ModelSLO:
     uid: str = ""
     generation: int = 0
     resource_version: str = ""
-    annotations: Mapping[str, str] = _NOTHING
+    annotations: Mapping[str, str] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
 
     @property
@@ -74,7 +72,7 @@ def parse(body: Mapping[str, Any]) -> ModelSLO:
         uid=metadata.get("uid", ""),
         generation=int(metadata.get("generation", 0)),
         resource_version=str(metadata.get("resourceVersion", "")),
-        annotations=MappingProxyType(dict(metadata.get("annotations") or {})),
+        annotations=dict(metadata.get("annotations") or {}),
         dropped=dropped,
     )
 

@@ -197,7 +197,7 @@ _OBJECTIVE = (
         name="window-in-whole-slices",
         at="spec.objective",
         field="window",
-        holds=(seconds(_WINDOW) % seconds(_SLICE)).equals(0),
+        holds=(seconds(_SLICE) > seconds(_WINDOW)) | (seconds(_WINDOW) % seconds(_SLICE)).equals(0),
         fault=text(_WINDOW, " is not a whole multiple of the slice (", _SLICE, ")"),
         mend="choose a window that the slice divides, such as 28d for 5m",
     ),

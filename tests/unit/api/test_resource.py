@@ -1,0 +1,132 @@
+"""Bodies to data: unknown fields, strictness, and a status that another operator wrote."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelslo.api.resource import InvalidResource, parse, parse_status
+from modelslo.api.status import MESSAGE_LENGTH, Condition, ModelSLOStatus
+from tests.unit.api.bad_resources import GOOD, changed
+from tests.unit.api.full_status import FULL_STATUS, full_status_json
+
+
+def test_identity_comes_along() -> None:
+    body = GOOD | {
+        "metadata": {
+            "name": "fraud",
+            "namespace": "team",
+            "uid": "u-1",
+            "generation": 3,
+            "resourceVersion": "42",
+            "annotations": {"modelslo.dev/approve": "v2"},
+        }
+    }
+    model = parse(body)
+    assert (model.key, model.uid, model.generation, model.resource_version) == ("team/fraud", "u-1", 3, "42")
+    assert model.annotations["modelslo.dev/approve"] == "v2"
+    assert model.status == ModelSLOStatus()
+
+
+def test_misspelt_field_gets_a_proposal() -> None:
+    with pytest.raises(InvalidResource, match=r"spec\.rollout\.gate\.marginn: .*did you mean margin\?"):
+        parse(changed({"spec.rollout.gate.marginn": "5%"}))
+
+
+def test_python_names_are_no_field_names() -> None:
+    with pytest.raises(InvalidResource, match=r"spec\.objective\.min_samples: .*did you mean minSamples\?"):
+        parse(changed({"spec.objective.min_samples": 5}))
+
+
+def test_unknown_field_lists_what_there_is() -> None:
+    with pytest.raises(InvalidResource, match=r"spec\.objective\.target\.zzz: .*use one of value"):
+        parse(changed({"spec.objective.target.zzz": 5}))
+
+
+def test_missing_field_says_what_it_is_for() -> None:
+    with pytest.raises(InvalidResource, match=r"spec\.objective\.target\.value: is required: add it \(The statistic"):
+        parse(changed({"spec.objective.target": {}}))
+
+
+def test_place_in_a_list_is_named() -> None:
+    with pytest.raises(InvalidResource, match=r'spec\.rollout\.steps\[1\]: .*"?5 %'):
+        parse(changed({"spec.rollout.steps": ["1%", "5 %"]}))
+
+
+def test_job_template_stays_as_it_was_written() -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": GOOD["spec"]["retrain"]["template"]["spec"]}
+    retrain = parse(changed({"spec.retrain.template": template})).spec.retrain
+    assert retrain is not None
+    assert retrain.template == template
+
+
+def test_status_survives() -> None:
+    status, dropped = parse_status(full_status_json())
+    assert (status, dropped) == (FULL_STATUS, ())
+
+
+def test_status_of_a_newer_operator_keeps_what_is_known() -> None:
+    status, dropped = parse_status(full_status_json() | {"quantumBudget": {"x": 1}})
+    assert (status, dropped) == (FULL_STATUS, ())
+
+
+def test_bad_field_of_status_is_left_out_alone() -> None:
+    status, dropped = parse_status(full_status_json() | {"rollout": {"phase": "Flying"}, "breachSince": "soon"})
+    assert set(dropped) == {"rollout", "breachSince"}
+    assert status == FULL_STATUS.model_copy(update={"rollout": None, "breach_since": None})
+
+
+def test_bad_entry_does_not_lose_the_ledger() -> None:
+    raw = full_status_json()
+    raw["retrains"] = [raw["retrains"][0], {"id": 5}, raw["retrains"][0] | {"id": "other"}, {"job": []}]
+    status, dropped = parse_status(raw)
+    assert [run.id for run in status.retrains] == [FULL_STATUS.retrains[0].id, "other"]
+    assert dropped == ("retrains[1]", "retrains[3]")
+
+
+def test_longer_history_keeps_the_newest() -> None:
+    raw = full_status_json()
+    raw["history"] = [raw["history"][0] | {"id": str(number)} for number in range(12)]
+    status, dropped = parse_status(raw)
+    assert [one.id for one in status.history] == [str(number) for number in range(2, 12)]
+    assert dropped == ("history[0]", "history[1]")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(full_status_json())), JSON))
+def test_no_status_crashes(raw: dict[str, Any]) -> None:
+    status, _ = parse_status(full_status_json() | raw)
+    assert isinstance(status, ModelSLOStatus)
+
+
+@given(JSON)
+def test_no_spec_crashes(raw: Any) -> None:
+    with pytest.raises(InvalidResource):
+        parse({"metadata": {}, "spec": raw})
+
+
+@pytest.mark.parametrize("raw", [None, "text", [], 5])
+def test_status_that_is_no_object(raw: Any) -> None:
+    assert parse_status(raw)[0] == ModelSLOStatus()
+
+
+def test_long_message_is_cut() -> None:
+    condition = Condition(
+        type="Ready",
+        status="True",
+        reason="X",
+        message="x" * 600,
+        last_transition_time=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    assert len(condition.message) == MESSAGE_LENGTH
+    assert condition.message.endswith("…")
