@@ -6,7 +6,7 @@ and at the landing (event time) the air time follows as its label. Cancelled fli
     GET  /position                         where the replay is, and its counts
     POST /jump   {"date": "2013-04-20"}    go there; labels still in the air are dropped
     POST /pause  {"paused": true}          POST /speed {"speed": 7200}
-    POST /faults {"nanLabels": 1.0}        share of labels sent as NaN (only where REPLAY_FAULTS=1)
+    POST /faults {"nanLabels": 0.5}        share of labels sent as NaN; true, false (only where REPLAY_FAULTS=1)
 
 Predictions and labels carry the wall-clock time of their sending: the label delay that Prometheus sees is the
 flight's air time divided by the speed, in seconds of Prometheus' own clock.
@@ -264,7 +264,10 @@ class Control:
         return self.replay.position()
 
     async def _faults(self, path: str, body: bytes) -> object:
-        self.replay.nan_labels = _number(web.json_object(body), "nanLabels", 0.0, 1.0)
+        request = web.json_object(body)
+        if isinstance(request.get("nanLabels"), bool):  # true: all of them
+            request["nanLabels"] = float(request["nanLabels"])
+        self.replay.nan_labels = _number(request, "nanLabels", 0.0, 1.0)
         return self.replay.position()
 
 
