@@ -6,40 +6,30 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from tests.cluster import bare, golang, prometheus
+from tests.cluster import bare, golang, images, kind, prometheus
 from tests.cluster.progress import costs, say, side_by_side
 from tests.cluster.shell import ClusterError
 
 
 def _up(_: argparse.Namespace) -> None:
-    from tests.cluster import kind
-
     print(kind.up().kubeconfig)
 
 
 def _down(_: argparse.Namespace) -> None:
-    from tests.cluster import kind
-
     kind.down()
 
 
 def _load(arguments: argparse.Namespace) -> None:
-    from tests.cluster import images, kind
-
     kind.up()
-    for name in arguments.images or images.names():
-        print(images.load(images.build_named(name)))
+    for tag in images.load(*(images.build(name) for name in arguments.images or images.names())):
+        print(tag)
 
 
 def _kubeconfig(_: argparse.Namespace) -> None:
-    from tests.cluster import kind
-
     print(kind.kubeconfig())
 
 
 def _shell(_: argparse.Namespace) -> None:
-    from tests.cluster import kind
-
     cluster = kind.up()
     path = f"{golang.kubectl().parent}:{os.environ.get('PATH', '')}"
     say("a shell with kubectl for the kind cluster; leave it with exit")
@@ -63,8 +53,6 @@ def _bare(arguments: argparse.Namespace) -> None:
 
 def _warm(_: argparse.Namespace) -> None:
     """Make every slow artefact; the cluster itself is quick once they are there."""
-    from tests.cluster import images, kind
-
     side_by_side(kind.warm, golang.kube, prometheus.program)
     images.warm()
     for cost in costs():

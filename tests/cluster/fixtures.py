@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from tests.cluster import bare, golang
+from tests.cluster import bare, golang, kind
 from tests.cluster.access import Cluster
 from tests.cluster.shell import ClusterError
 
@@ -88,8 +88,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         if flavour == "kind" or "kind_cluster" in needs:
-            from tests.cluster import kind
-
             kind.up()
         if flavour != "kind" and needs & {"control_plane", "api_server"}:
             golang.kubectl()
@@ -107,8 +105,6 @@ def _elsewhere(config: pytest.Config) -> Cluster | None:
             raise ClusterError(f"no API server answers where {_existing} points")
         return cluster
     if flavour == "kind":
-        from tests.cluster import kind
-
         return kind.up()
     return None
 
@@ -138,8 +134,6 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def kind_cluster(request: pytest.FixtureRequest) -> Cluster:
     """A cluster with a node and pods; it stays up after the tests."""
-    from tests.cluster import kind
-
     return _elsewhere(request.config) or kind.up()
 
 

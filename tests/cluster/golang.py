@@ -30,7 +30,7 @@ def kube() -> Path:
     source = HERE / "kube"
 
     def build(folder: Path) -> None:
-        run([_go(), "build", "-trimpath", "-ldflags", flags, "-o", folder / "kube", "."], cwd=source)
+        run([_go(), "build", "-ldflags", flags, "-o", folder / "kube", "."], cwd=source)
         for name in _CONTROL_PLANE:
             (folder / name).symlink_to("kube")
 
@@ -53,7 +53,7 @@ def tools() -> Path:
 
     def build(folder: Path) -> None:
         run(
-            [_go(), "build", "-trimpath", "-ldflags", "-s -w", "-o", folder, "./..."],
+            [_go(), "build", "-ldflags", "-s -w", "-o", folder, "./..."],
             cwd=source,
             env={"CGO_ENABLED": "0"},
         )
@@ -64,7 +64,7 @@ def tools() -> Path:
 def _install(name: str, module: str, expect: str) -> Path:
     def build(folder: Path) -> None:
         env = {"GOBIN": str(folder), "CGO_ENABLED": "0"}
-        run([_go(), "install", "-trimpath", "-ldflags", "-s -w", module], env=env)
+        run([_go(), "install", "-ldflags", "-s -w", module], env=env)
 
     return artefact(name, [module], build, expect) / name
 

@@ -1,11 +1,8 @@
 """Every version that the test clusters pin, in one place. They are part of the cache keys."""
 
 KUBERNETES = "v1.35.4"
-"""The release that `kube/go.mod` requires; kubeadm asks for images of this tag."""
-ETCD_IMAGE = "3.6.6-0"
-"""The tag that this release's kubeadm expects of the etcd image (the server inside is the one of `kube/go.mod`)."""
+"""The release that `kube/go.mod` requires."""
 COREDNS = "v1.13.1"
-PAUSE = "3.10.1"
 KIND = "v0.32.0"
 DEBIAN = "bookworm"
 PYTHON = "3.11"

@@ -1,0 +1,176 @@
+"""Container images from ordinary Dockerfiles, built without network and loaded into the kind cluster.
+
+`images.toml` beside this file lists them (README.md here explains the table). What a Dockerfile needs is gathered
+outside and put into the build context: files of the repository, Python wheels (`wheels/`), programs (`programs/`). The
+tag is a hash of all that, so an image that is there is the right one, and a changed source gives another tag.
+"""
+
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import cache, debian, docker, kind, prometheus
+from tests.cluster.cache import HERE, REPO
+from tests.cluster.progress import side_by_side, step
+from tests.cluster.shell import ClusterError, run
+from tests.cluster.versions import PYTHON, PYTHON_IMAGE
+
+TABLE = HERE / "images.toml"
+_PACKAGE = ("pyproject.toml", "README.md", "LICENSE", "operator/modelslo")
+_PROGRAMS: Mapping[str, Callable[[], Path]] = {"prometheus": prometheus.program}
+_PYTHON_PACKAGES = ("python3", "python3-venv", "ca-certificates")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One image: how it is called and what goes into its build context."""
+
+    name: str
+    dockerfile: Path
+    context: tuple[str, ...] = ()
+    requirements: str | None = None
+    package: bool = False
+    programs: tuple[str, ...] = ()
+
+
+def _recipes() -> dict[str, Recipe]:
+    table: dict[str, dict[str, Any]] = tomllib.loads(TABLE.read_text())
+    return {key: _recipe(key, entry) for key, entry in table.items()}
+
+
+def _recipe(key: str, entry: dict[str, Any]) -> Recipe:
+    unknown = set(entry) - {"name", "dockerfile", "context", "requirements", "package", "programs"}
+    if unknown:
+        raise ClusterError(f"{TABLE.name}: [{key}] has the unknown keys {', '.join(sorted(unknown))}")
+    return Recipe(
+        name=entry.get("name", f"modelslo/{key}"),
+        dockerfile=REPO / entry["dockerfile"],
+        context=tuple(entry.get("context", ())),
+        requirements=entry.get("requirements"),
+        package=entry.get("package", False),
+        programs=tuple(entry.get("programs", ())),
+    )
+
+
+def names() -> list[str]:
+    """The images of the table."""
+    return list(_recipes())
+
+
+def python_base() -> str:
+    """The image that PYTHON_IMAGE names: the public one where it can be pulled, else one made with debootstrap."""
+    docker.ensure()
+    if docker.registry_reachable():
+        return PYTHON_IMAGE
+    tree = debian.tree("debian-python", _PYTHON_PACKAGES, "1 min")
+    tag = f"localhost/python:{PYTHON}-{tree.parent.name}"
+    with cache.lock("python-base"):
+        if not docker.has_image(tag):
+            with step("importing the Python base image", "20 s"):
+                docker.import_tree(tree, tag)
+    return tag
+
+
+def _wheels(requirements: Path) -> Path:
+    """The wheels of a requirements file, for the images' Python."""
+
+    def build(folder: Path) -> None:
+        if f"{sys.version_info.major}.{sys.version_info.minor}" == PYTHON:
+            command: list[str | Path] = ["wheel", "--wheel-dir", folder]
+        else:
+            command = ["download", "--only-binary=:all:", "--python-version", PYTHON, "--dest", folder]
+        run([sys.executable, "-m", "pip", *command, "--quiet", "--requirement", requirements])
+
+    return cache.artefact("wheels", [PYTHON, requirements.read_text()], build, "30 s")
+
+
+def _package_wheel() -> Path:
+    """The wheel of this repository's own package."""
+
+    def build(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as temporary:
+            source = Path(temporary)
+            _copy(_PACKAGE, source)
+            flags = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+            run([sys.executable, "-m", "pip", "wheel", *flags, folder, source])
+
+    return cache.artefact("package-wheel", [*(REPO / name for name in _PACKAGE)], build, "5 s")
+
+
+def _copy(paths: Sequence[str], target: Path) -> None:
+    """Copy files and folders of the repository, with the paths they have in it."""
+    for name in paths:
+        for file in cache.files_under(REPO / name):
+            place = target / file.relative_to(REPO)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place, follow_symlinks=False)
+
+
+def build(name: str) -> str:
+    """Build an image of the table; returns its tag."""
+    recipes = _recipes()
+    if name not in recipes:
+        raise ClusterError(f"no image {name} in {TABLE.name}; there are {', '.join(recipes)}")
+    return build_recipe(recipes[name])
+
+
+def build_recipe(recipe: Recipe) -> str:
+    """Build an image unless the Docker daemon has it; returns its tag, which is made from the content."""
+    base = python_base()
+    wheels = [_wheels(REPO / recipe.requirements)] if recipe.requirements else []
+    if recipe.package:
+        wheels.append(_package_wheel())
+    programs = {program: _PROGRAMS[program]() for program in recipe.programs}
+    sources = [recipe.dockerfile, *(REPO / path for path in recipe.context)]
+    made = [f"{path.parent.name}/{path.name}" for path in wheels]
+    tag = f"{recipe.name}:{cache.digest([base, *made, *sources, *programs.values()])}"
+    with cache.lock(f"image-{recipe.name}"):
+        if docker.has_image(tag):
+            return tag
+        with step(f"building the image {tag}", "20 s"), tempfile.TemporaryDirectory() as temporary:
+            context = Path(temporary)
+            _copy(recipe.context, context)
+            shutil.copy2(recipe.dockerfile, context / "Dockerfile")
+            for folder in wheels:
+                shutil.copytree(folder, context / "wheels", dirs_exist_ok=True)
+            for program, path in programs.items():
+                (context / "programs").mkdir(exist_ok=True)
+                shutil.copy2(path, context / "programs" / program)
+            docker.build(tag, context, {"PYTHON_IMAGE": base})
+    return tag
+
+
+def load(*tags: str) -> list[str]:
+    """Load images into the kind cluster's node, those that it does not have yet, all at once (they share layers).
+
+    Each is also known there by the tag `dev`, for people who write YAML by hand.
+    """
+    with cache.lock("kind-load"):
+        there = _in_node()
+        missing = [tag for tag in dict.fromkeys(tags) if tag not in there]
+        if missing:
+            with step(f"loading {', '.join(missing)} into the node", "20 s an image"):
+                run([kind.program(), "load", "docker-image", "--name", kind.NAME, *missing])
+        for tag in tags:
+            full = f"docker.io/{tag}"
+            run([*_CTR, "images", "tag", "--force", full, f"{full.rpartition(':')[0]}:dev"])
+    return list(tags)
+
+
+_CTR = ("docker", "exec", kind.NODE, "ctr", "--namespace", "k8s.io")
+
+
+def _in_node() -> set[str]:
+    names = run([*_CTR, "images", "list", "--quiet"]).split()
+    return {name.removeprefix("docker.io/") for name in names}
+
+
+def warm() -> None:
+    """Build every image of the table; what they share first, then one beside the other."""
+    python_base()
+    side_by_side(*(lambda name=name: build(name) for name in names()))
