@@ -98,11 +98,11 @@ PODS: Final = Resource("", "v1", "pods")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events")
 
 
-async def load_configuration() -> Configuration:
-    """The kubeconfig where there is one, else the pod's service account."""
+async def load_configuration(kubeconfig: str | None = None) -> Configuration:
+    """`kubeconfig`, else the one that there is, else the pod's service account."""
     settings = Configuration()
     try:
-        await config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        await config.load_kube_config(config_file=kubeconfig, client_configuration=settings)  # type: ignore[no-untyped-call]
     except config.ConfigException:
         config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     settings.retries = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelslo.api.rules import broken_rules
 from modelslo.decide.reasons import Reason
 from modelslo.engine.asks import selector_of, source_of
 from modelslo.engine.settings import Settings
@@ -38,10 +37,6 @@ class Unfit:
 def plan_of(model: Model, settings: Settings) -> Plan | Unfit:
     if model.spec is None:
         return Unfit(model.uid, model.generation, Reason.INVALID_SPEC, model.problem)
-    resource = {"spec": model.spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
-    broken = [f"{one.rule.path}: {one.message}" for one in broken_rules(resource)]
-    if broken:
-        return Unfit(model.uid, model.generation, Reason.INVALID_SPEC, "; ".join(broken))
     source = source_of(model.spec, settings.prometheus_url)
     if not settings.allows(source.url):
         message = (

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from modelslo.act.names import ANNOTATION_APPROVE, LABEL_MODEL, LABEL_OPERATION
+from modelslo.api.resource import InvalidResource, parse_spec, parse_status
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
 from modelslo.decide.snapshot import JobState, RetrainJob, Workload
@@ -51,8 +50,8 @@ def model_of(body: Body) -> Model:
     """The ModelSLO in `body`."""
     metadata = body["metadata"]
     key = ModelKey(metadata["namespace"], metadata["name"])
-    spec, problem = spec_of(body.get("spec") or {})
-    status, unreadable = status_of(body.get("status") or {})
+    spec, problem = spec_of(body.get("spec"))
+    status, dropped = parse_status(body.get("status"))
     return Model(
         key=key,
         uid=metadata["uid"],
@@ -63,31 +62,17 @@ def model_of(body: Body) -> Model:
         problem=problem,
         approved=(metadata.get("annotations") or {}).get(ANNOTATION_APPROVE, ""),
         deleting="deletionTimestamp" in metadata,
-        unreadable=unreadable,
+        unreadable=tuple(name for name in dropped if "[" not in name),
         refs=_refs(key.namespace, spec),
     )
 
 
-def spec_of(raw: Body) -> tuple[ModelSLOSpec | None, str]:
+def spec_of(raw: Any) -> tuple[ModelSLOSpec | None, str]:
     """The spec, or None and what is wrong with it."""
     try:
-        return ModelSLOSpec.model_validate(raw), ""
-    except ValidationError as error:
-        problems = [f"spec.{_path(e['loc'])}: {_value(e)}{e['msg']}" for e in error.errors(include_url=False)]
-        return None, "; ".join(problems[:4])
-
-
-def status_of(raw: Body) -> tuple[ModelSLOStatus, tuple[str, ...]]:
-    """The status, and the top-level fields that had to be left out: another version of the operator wrote them."""
-    try:
-        return ModelSLOStatus.model_validate(raw), ()
-    except ValidationError as error:
-        bad = {str(e["loc"][0]) for e in error.errors(include_url=False) if e["loc"]}
-        bad &= set(raw)
-    if not bad:
-        return ModelSLOStatus(), tuple(sorted(raw))
-    status, more = status_of({name: value for name, value in raw.items() if name not in bad})
-    return status, tuple(sorted({*bad, *more}))
+        return parse_spec(raw), ""
+    except InvalidResource as error:
+        return None, str(error)
 
 
 def workload_of(body: Body) -> Workload:
@@ -146,12 +131,3 @@ def _refs(namespace: str, spec: ModelSLOSpec | None) -> tuple[Ref, ...]:
     if spec is None or spec.rollout is None:
         return ()
     return (Ref(namespace, spec.rollout.stable.name), Ref(namespace, spec.rollout.canary.name))
-
-
-def _path(location: tuple[str | int, ...]) -> str:
-    return ".".join(str(part) for part in location)
-
-
-def _value(error: Any) -> str:
-    value = error.get("input")
-    return f"{value!r}: " if isinstance(value, str | int | float | bool) else ""

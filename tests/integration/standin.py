@@ -1,0 +1,204 @@
+"""Plays the node on a control plane that has none: pods become ready, and a Job's pods end, as their template says.
+
+Only the status of pods is written; everything else (ReplicaSets, rollouts, Jobs' conditions) is done by the real
+controllers. What a pod does is told by annotations of its template:
+
+* ``test/start: never``: it is not scheduled; the Deployment runs into its deadline.
+* ``test/result: TEXT``: it succeeds at once and TEXT is its termination message (pods of Jobs).
+* ``test/fail: "true"``: it fails at once (pods of Jobs).
+* ``test/hold: "true"``: it runs on (pods of Jobs), until the stand-in's ``release`` is called with its Job's name.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from tests.cluster.access import Cluster
+
+START: Final = "test/start"
+RESULT: Final = "test/result"
+FAIL: Final = "test/fail"
+HOLD: Final = "test/hold"
+_JOB_NAME: Final = "batch.kubernetes.io/job-name"
+_EVERY: Final = 0.1
+
+
+@dataclass
+class StandIn:
+    """Looks after the pods of a cluster while the block lasts."""
+
+    cluster: Cluster
+    _released: set[str] = field(default_factory=set)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, name="stand-in", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def release(self, job: str) -> None:
+        """Let the held pods of this Job succeed."""
+        self._released.add(job)
+
+    def _run(self) -> None:
+        with self.cluster.client() as api:
+            core = client.CoreV1Api(api)
+            while not self._stop.wait(_EVERY):
+                self._once(core)
+
+    def _once(self, core: client.CoreV1Api) -> None:
+        listed = core.list_pod_for_all_namespaces(_request_timeout=10)
+        for pod in core.api_client.sanitize_for_serialization(listed)["items"]:
+            status = None if "deletionTimestamp" in pod["metadata"] else self._next(pod)
+            if status is None:
+                continue
+            name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+            try:
+                core.patch_namespaced_pod_status(name, namespace, {"status": status}, _request_timeout=10)
+            except ApiException as error:
+                if error.status not in (404, 409):
+                    raise
+
+    def _next(self, pod: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The status that the pod gets now; None: as it is."""
+        metadata, phase = pod["metadata"], pod["status"]["phase"]
+        annotations: Mapping[str, str] = metadata.get("annotations") or {}
+        job = (metadata.get("labels") or {}).get(_JOB_NAME)
+        if phase in ("Succeeded", "Failed") or annotations.get(START) == "never":
+            return None
+        if FAIL in annotations:
+            return _ended(pod, "Failed", 1, "")
+        if RESULT in annotations and (HOLD not in annotations or job in self._released):
+            return _ended(pod, "Succeeded", 0, annotations[RESULT])
+        return _running(pod) if phase == "Pending" else None
+
+
+def _running(pod: Mapping[str, Any]) -> dict[str, Any]:
+    now = _now()
+    conditions = ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+    return {
+        "phase": "Running",
+        "startTime": now,
+        "conditions": [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in conditions],
+        "containerStatuses": [
+            {**_container(one), "ready": True, "started": True, "state": {"running": {"startedAt": now}}}
+            for one in pod["spec"]["containers"]
+        ],
+    }
+
+
+def _ended(pod: Mapping[str, Any], phase: str, code: int, message: str) -> dict[str, Any]:
+    now = _now()
+    state = {"terminated": {"exitCode": code, "startedAt": now, "finishedAt": now, "message": message}}
+    return {
+        "phase": phase,
+        "startTime": now,
+        "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}],
+        "containerStatuses": [
+            {**_container(one), "ready": False, "started": False, "state": state} for one in pod["spec"]["containers"]
+        ],
+    }
+
+
+def _container(container: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": container["name"], "image": container["image"], "imageID": container["image"], "restartCount": 0}
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# --- what the tests put into the cluster: a pair of Deployments and their ModelSLO
+
+MODEL: Final = "fraud"
+
+
+def deployment(role: str, version: str, replicas: int, annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """One of the pair. The image follows the version, so that templates of two versions differ in more than a name."""
+    labels = {"app": MODEL, "role": role}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": f"{MODEL}-{role}", "labels": {"app": MODEL}},
+        "spec": {
+            "replicas": replicas,
+            "progressDeadlineSeconds": 4,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels, "annotations": dict(annotations or {})},
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "containers": [
+                        {
+                            "name": "server",
+                            "image": f"registry.example/{MODEL}:{version}",
+                            "env": [{"name": "MODEL_VERSION", "value": version}],
+                            "envFrom": [{"configMapRef": {"name": f"{MODEL}-settings", "optional": True}}],
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def modelslo(prometheus_url: str, job_annotations: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A ModelSLO over the pair, with times of seconds."""
+    pod = {
+        "metadata": {"annotations": dict(job_annotations or {})},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "trainer", "image": "registry.example/trainer:1"}],
+        },
+    }
+    return {
+        "apiVersion": "modelslo.dev/v1alpha1",
+        "kind": "ModelSLO",
+        "metadata": {"name": MODEL},
+        "spec": {
+            "interval": "1s",
+            "indicator": {
+                "prometheus": {"url": prometheus_url, "timeout": "5s"},
+                "loss": {"metric": "ml_huber_loss", "matchLabels": {"model_name": MODEL}},
+            },
+            "objective": {
+                "target": {"value": 0.35},
+                "goal": "90%",
+                "window": "120s",
+                "slice": "2s",
+                "minSamples": 5,
+                "burnRates": [{"severity": "Slow", "long": "8s", "short": "2s", "factor": 2}],
+            },
+            "rollout": {
+                "stable": {"name": f"{MODEL}-stable"},
+                "canary": {"name": f"{MODEL}-canary"},
+                "steps": ["25%", "50%"],
+                "stepDuration": "2s",
+                "warmup": "1s",
+                "gate": {"minSamples": 20, "minDuration": "2s", "deadline": "10m"},
+            },
+            "retrain": {
+                "trigger": {"burnRate": "Slow", "sustainedFor": "2s"},
+                "template": {"spec": {"backoffLimit": 0, "ttlSecondsAfterFinished": 3600, "template": pod}},
+                "candidate": {"env": {"MODEL_URI": "uri"}},
+                "limits": {"timeout": "10m"},
+            },
+            "guardrails": {"cooldown": {"rollback": "1s", "promote": "1s", "retrain": "1h"}},
+        },
+    }
