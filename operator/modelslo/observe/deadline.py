@@ -27,19 +27,21 @@ class Deadline:
         self.passed = False
         self._lock = threading.Lock()
         self._connection: HTTPConnection | None = None
+        # A response that ends with its connection takes the socket away from it.
+        self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
 
     def watch(self, connection: HTTPConnection) -> None:
         with self._lock:
-            self._connection = connection
+            self._connection, self._socket = connection, connection.sock
         if self.passed:
             self._expire()
 
     def _expire(self) -> None:
         with self._lock:
             self.passed = True
-            sock = self._connection.sock if self._connection is not None else None
+            sock = (self._connection.sock if self._connection is not None else None) or self._socket
         if sock is not None:
             with contextlib.suppress(OSError):
                 # The plain socket's own method: TLS would try to say good-bye first.
@@ -54,7 +56,7 @@ class Deadline:
         finally:
             self._timer.cancel()
             with self._lock:
-                self._connection = None
+                self._connection = self._socket = None
             _exchange.deadline = None
 
 
