@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -71,7 +72,7 @@ class _Plan:
         }
         return self._process("etcd", flags)
 
-    def api_server(self, alone: bool) -> dict[str, Any]:
+    def api_server(self, alone: bool, more: Mapping[str, str | Path]) -> dict[str, Any]:
         key = self.folder / "service-accounts.key"
         flags = {
             "etcd-servers": f"http://127.0.0.1:{self.etcd_port}",
@@ -90,7 +91,7 @@ class _Plan:
         }
         if alone:  # nobody makes the default service accounts that this plug-in waits for
             flags["disable-admission-plugins"] = "ServiceAccount"
-        return self._process("kube-apiserver", flags)
+        return self._process("kube-apiserver", flags | dict(more))
 
     def controller_manager(self) -> dict[str, Any]:
         flags = {
@@ -201,8 +202,13 @@ def _namespaced() -> bool:
     return can_unshare() and (shutil.which("go") is not None or not os.environ.get("KUBEBUILDER_ASSETS"))
 
 
-def start(api_only: bool = False, timeout: float = 120) -> BareCluster:
-    """Start a control plane and wait until it can be used; `api_only` leaves out controller-manager and scheduler."""
+def start(
+    api_only: bool = False, timeout: float = 120, api_flags: Mapping[str, str | Path] | None = None
+) -> BareCluster:
+    """Start a control plane and wait until it can be used; `api_only` leaves out controller-manager and scheduler.
+
+    `api_flags` are more flags of kube-apiserver, without the dashes.
+    """
     namespaced = _namespaced()
     programs = _programs(api_only)
     folder, held = runs.new("bare")
@@ -211,7 +217,7 @@ def start(api_only: bool = False, timeout: float = 120) -> BareCluster:
             ports = (2379, 2380, 6443) if namespaced else (free_port(), free_port(), free_port())
             plan = _Plan(folder, programs, *ports)
             plan.write_credentials()
-            stages = _stages(plan, api_only, listener if namespaced else None)
+            stages = _stages(plan, api_only, listener if namespaced else None, api_flags or {})
             (folder / "plan.json").write_text(json.dumps({"namespaced": namespaced, "stages": stages}))
             command = [sys.executable, str(HERE / "supervisor.py"), str(folder / "plan.json")]
             with (folder / "supervisor.log").open("wb") as log:
@@ -239,8 +245,10 @@ def start(api_only: bool = False, timeout: float = 120) -> BareCluster:
     return cluster
 
 
-def _stages(plan: _Plan, api_only: bool, listener: socket.socket | None) -> list[dict[str, Any]]:
-    first = [plan.etcd(), plan.api_server(alone=api_only)]
+def _stages(
+    plan: _Plan, api_only: bool, listener: socket.socket | None, api_flags: Mapping[str, str | Path]
+) -> list[dict[str, Any]]:
+    first = [plan.etcd(), plan.api_server(alone=api_only, more=api_flags)]
     if listener is not None:
         number = listener.fileno()
         command = [str(golang.tools() / "forward"), str(number), f"127.0.0.1:{plan.api_port}"]
