@@ -44,3 +44,7 @@ unit: venv ## the tests that take seconds
 .PHONY: crds
 crds: venv ## generate crds/ from operator/modelslo/api
 	$(BIN)/python -m modelslo.api.crd crds/modelslo.dev_modelslos.yaml
+
+.PHONY: docs
+docs: venv ## generate docs/api.md from operator/modelslo/api
+	$(BIN)/python -m modelslo.api.docs docs/api.md

@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel, Field
 
+from modelslo.api import docs
 from modelslo.api.crd import definition, main, rendered, resource_schema
+from modelslo.api.resource import parse
 from modelslo.api.status import ModelSLOStatus
 from modelslo.api.structural import structural_schema
 from tests.unit.api.full_status import FULL_STATUS, full_status_json
 
-FILE = Path(__file__).parents[3] / "crds" / "modelslo.dev_modelslos.yaml"
+ROOT = Path(__file__).parents[3]
+FILE = ROOT / "crds" / "modelslo.dev_modelslos.yaml"
+REFERENCE = ROOT / "docs" / "api.md"
 
 
 def parts(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -37,6 +42,13 @@ def test_command_writes_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main([str(tmp_path / "crd.yaml")]) == 0
     assert main([]) == 0
     assert (tmp_path / "crd.yaml").read_text(encoding="utf-8") == capsys.readouterr().out == rendered()
+
+
+def test_reference_is_what_the_models_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert REFERENCE.read_text(encoding="utf-8") == docs.rendered(), "run `make docs`"
+    assert docs.main([str(tmp_path / "api.md")]) == 0
+    assert docs.main([]) == 0
+    assert (tmp_path / "api.md").read_text(encoding="utf-8") == capsys.readouterr().out == docs.rendered()
 
 
 def test_every_string_list_and_map_is_bounded() -> None:
@@ -117,3 +129,29 @@ def test_union_of_two_types_is_refused() -> None:
 
     with pytest.raises(ValueError, match="anyOf of 2 variants"):
         structural_schema(Odd)
+
+
+def test_full_example_shows_every_field_and_its_default() -> None:
+    """Apart from the fields whose comment says that they have none, or that the example states another value."""
+    spec = yaml.safe_load((ROOT / "examples" / "modelslo-full.yaml").read_text(encoding="utf-8"))["spec"]
+    others: set[str] = set()
+
+    def check(schema: dict[str, Any], value: Any, path: str) -> None:
+        for name, part in schema.get("properties", {}).items():
+            assert name in value, f"{path}.{name} is not shown"
+            if part["type"] != "object" and "default" in part and f"{path}.{name}" not in others:
+                assert value[name] == part["default"], f"{path}.{name}"
+            if not part.get("x-kubernetes-preserve-unknown-fields"):
+                check(part, value[name], f"{path}.{name}")
+
+    check(SCHEMAS[".spec"], spec, "")
+
+
+@pytest.mark.parametrize("name", ["minimal", "full"])
+def test_examples_are_sound(name: str) -> None:
+    parse(yaml.safe_load((ROOT / "examples" / f"modelslo-{name}.yaml").read_text(encoding="utf-8")))
+
+
+def test_minimal_example_is_minimal() -> None:
+    lines = (ROOT / "examples" / "modelslo-minimal.yaml").read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if not line.startswith("#")]) <= 20

@@ -1,0 +1,97 @@
+"""`modelslo`, which is `kubectl modelslo` too. One row per subcommand; its module is loaded when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, cast
+
+from modelslo.cli.errors import CommandError
+
+Run = Callable[[argparse.Namespace], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand. ``target`` is ``module:function``: from the parsed arguments to the exit code."""
+
+    name: str
+    help: str
+    target: str
+    add_arguments: Callable[[argparse.ArgumentParser], None] | None = None
+
+    def load(self) -> Run:
+        module, _, function = self.target.partition(":")
+        return cast(Run, getattr(import_module(module), function))
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which cluster and namespace, in kubectl's words."""
+    parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: the context's")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config, or the pod's own")
+
+
+def _validate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON; - is standard input")
+
+
+def _get(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="in every namespace")
+    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table")
+    add_cluster_arguments(parser)
+
+
+def _describe(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    add_cluster_arguments(parser)
+
+
+COMMANDS: Final = (
+    Command("get", "list ModelSLOs, or show one", "modelslo.cli.get:run", _get),
+    Command("describe", "all about one ModelSLO, for people", "modelslo.cli.describe:run", _describe),
+    Command("validate", "check files without a cluster", "modelslo.cli.validate:run", _validate),
+    Command("run", "be the operator", "modelslo.cli.run:run"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the subcommand. 0: done. 1: the answer is no. 2: wrong usage. 3: the cluster cannot be asked."""
+    chosen = _parser().parse_args(arguments)
+    command: Command = chosen.command
+    try:
+        return command.load()(chosen)
+    except CommandError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except BrokenPipeError:  # `modelslo get | head`
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    called = Path(sys.argv[0]).name
+    parser = argparse.ArgumentParser(
+        prog="kubectl modelslo" if called == "kubectl-modelslo" else "modelslo",
+        description="Keeps machine-learning models inside their loss SLOs.",
+    )
+    parser.add_argument("--version", action="version", version=f"modelslo {version('modelslo')}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(command.name, help=command.help, description=f"{command.help.capitalize()}.")
+        subparser.set_defaults(command=command)
+        if command.add_arguments is not None:
+            command.add_arguments(subparser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""`modelslo validate FILE...`: what the API server and the operator would say, without either."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from modelslo.api.crd import API_VERSION, KIND
+from modelslo.api.resource import InvalidResource, Problem, parse_spec
+from modelslo.cli.errors import CommandError
+
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_NAME_LENGTH: Final = 253
+
+
+def run(arguments: argparse.Namespace) -> int:
+    sound = [_check_file(file) for file in arguments.files]
+    return 0 if all(sound) else 1
+
+
+def problems_of(body: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Everything that is wrong with a ModelSLO in a file."""
+    problems = list(_envelope_problems(body))
+    try:
+        parse_spec(body.get("spec"))
+    except InvalidResource as error:
+        problems += error.problems
+    return tuple(problems)
+
+
+def _check_file(file: str) -> bool:
+    """Prints what is found in the file; tells whether it holds ModelSLOs and all are sound."""
+    shown = "standard input" if file == "-" else file
+    sound, found = True, False
+    for body in _objects(_documents(file)):
+        kind = body.get("kind", "object without kind")
+        name = f"{kind}/{_metadata(body).get('name', '?')}"
+        if kind != KIND:
+            print(f"{shown}: {name}: skipped, no {KIND}")
+            continue
+        found = True
+        problems = problems_of(body)
+        sound = sound and not problems
+        for problem in problems:
+            print(f"{shown}: {name}: {problem}")
+        if not problems:
+            print(f"{shown}: {name}: valid")
+    if not found:
+        print(f"{shown}: holds no {KIND}")
+    return sound and found
+
+
+def _documents(file: str) -> list[Any]:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        return list(yaml.safe_load_all(text))
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} is no YAML: {error}") from None
+
+
+def _objects(documents: list[Any]) -> Iterator[Mapping[str, Any]]:
+    """The objects in the documents; a List is opened, an empty document left out."""
+    for document in documents:
+        if document is None:
+            continue
+        if not isinstance(document, Mapping):
+            yield {}
+        elif document.get("kind") == "List" and isinstance(document.get("items"), list):
+            yield from _objects(document["items"])
+        else:
+            yield document
+
+
+def _metadata(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = body.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _envelope_problems(body: Mapping[str, Any]) -> Iterator[Problem]:
+    version, name = body.get("apiVersion"), _metadata(body).get("name")
+    if version != API_VERSION:
+        yield Problem("apiVersion", version, f"{version!r} is not known here: write {API_VERSION}")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _NAME_LENGTH:
+        mend = f"write lower-case letters, digits, - and ., at most {_NAME_LENGTH} characters"
+        yield Problem("metadata.name", name, f"{name!r} is no name of an object: {mend}")
+    known = {"apiVersion", "kind", "metadata", "spec", "status"}
+    for field in body.keys() - known:
+        yield Problem(str(field), body[field], "is a field that there is not: take it out, or move it into spec")
