@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
@@ -69,6 +71,54 @@ def test_api_server_and_python_break_the_same_rules(resources: client.CustomObje
         parse(bad.resource())
     theirs = sorted((cause["field"], cause["message"].removeprefix("Invalid value: ")) for cause in causes)
     assert theirs == sorted((one.path, one.message) for one in refused.value.problems)
+
+
+SHORT = st.sampled_from(["30s", "60s", "1m", "5m", "7m", "1h", "1d", "28d", "4w", "999999999w"])
+SHARE = st.sampled_from(["0%", "0.000001%", "5%", "10%", "50%", "50.000001%", "90%", "99.999999%", "100%"])
+CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "spec.interval": SHORT,
+        "spec.objective.slice": SHORT,
+        "spec.objective.window": SHORT,
+        "spec.objective.goal": SHARE,
+        "spec.rollout.steps": st.lists(SHARE, min_size=1, max_size=10),
+        "spec.rollout.gate.margin": SHARE,
+        "spec.rollout.gate.falseRollback": SHARE,
+        "spec.rollout.gate.deadline": SHORT,
+        "spec.indicator.labels.delay": SHORT,
+        "spec.indicator.labels.maxAge": SHORT,
+        "spec.indicator.segments.label": st.sampled_from(["model_name", "namespace", "other"]),
+        "spec.objective.burnRates": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "severity": st.sampled_from(["Fast", "Slow"]),
+                    "long": SHORT,
+                    "short": SHORT,
+                    "factor": st.sampled_from([1, 2, 10.0, 13.44, 1000]),
+                }
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+    },
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(changes=CHANGES)
+def test_api_server_and_python_agree_on_anything(resources: client.CustomObjectsApi, changes: dict[str, Any]) -> None:
+    body = changed(changes)
+    try:
+        parse(body)
+    except InvalidResource as error:
+        ours = sorted((one.path, one.message) for one in error.problems)
+        theirs = sorted(
+            (cause["field"], cause["message"].removeprefix("Invalid value: ")) for cause in refusal(resources, body)
+        )
+        assert theirs == ours
+    else:
+        create(resources, body)
 
 
 def test_every_rule_has_been_tried() -> None:
