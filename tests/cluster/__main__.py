@@ -21,8 +21,8 @@ def _down(_: argparse.Namespace) -> None:
 
 def _load(arguments: argparse.Namespace) -> None:
     kind.up()
-    for tag in images.load(*(images.build(name) for name in arguments.images or images.names())):
-        print(tag)
+    for name, tag in images.load(*arguments.images).items():
+        print(f"{name}\t{tag}")
 
 
 def _kubeconfig(_: argparse.Namespace) -> None:
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     command("up", "bring the kind cluster up, or say that it is; prints its kubeconfig")
     command("down", "delete the kind cluster")
     command("load", "build images and load them into the kind cluster").add_argument(
-        "images", nargs="*", help="names in images.toml (all by default)"
+        "images", nargs="*", help="names in images.toml (all of them by default)"
     )
     command("shell", "a shell with kubectl for the kind cluster")
     command("bare", "run a bare control plane until Ctrl-C").add_argument(

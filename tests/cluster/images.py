@@ -1,8 +1,8 @@
 """Container images from ordinary Dockerfiles, built without network and loaded into the kind cluster.
 
 `images.toml` beside this file lists them (README.md here explains the table). What a Dockerfile needs is gathered
-outside and put into the build context: files of the repository, Python wheels (`wheels/`), programs (`programs/`). The
-tag is a hash of all that, so an image that is there is the right one, and a changed source gives another tag.
+outside and put into the build context: files of the repository, Python wheels (`wheels/`, our own in
+`package/`), programs (`programs/`). The tag is a hash of all that: an image that is there is the right one.
 """
 
 import shutil
@@ -10,7 +10,8 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,38 +29,57 @@ _PYTHON_PACKAGES = ("python3", "python3-venv", "ca-certificates")
 
 @dataclass(frozen=True)
 class Recipe:
-    """One image: how it is called and what goes into its build context."""
+    """One image: how it is called, what goes into its build context, and what it is called in the node besides."""
 
     name: str
     dockerfile: Path
+    aliases: tuple[str, ...]
     context: tuple[str, ...] = ()
     requirements: str | None = None
     package: bool = False
     programs: tuple[str, ...] = ()
+    arguments: tuple[tuple[str, str], ...] = ()
 
 
-def _recipes() -> dict[str, Recipe]:
+def recipes() -> dict[str, Recipe]:
+    """The images of the table; the variants of an image follow each other, so that they share what they can."""
     table: dict[str, dict[str, Any]] = tomllib.loads(TABLE.read_text())
-    return {key: _recipe(key, entry) for key, entry in table.items()}
+    found: dict[str, Recipe] = {}
+    for key, entry in table.items():
+        if "variants" not in entry:
+            found[key] = _recipe(key, entry)
+        for variant, arguments in entry.pop("variants", {}).items():
+            found[f"{key}:{variant}"] = _recipe(key, {**entry, "aliases": [variant], "arguments": arguments})
+    return found
 
 
 def _recipe(key: str, entry: dict[str, Any]) -> Recipe:
-    unknown = set(entry) - {"name", "dockerfile", "context", "requirements", "package", "programs"}
+    unknown = set(entry) - {field.name for field in fields(Recipe)}
     if unknown:
         raise ClusterError(f"{TABLE.name}: [{key}] has the unknown keys {', '.join(sorted(unknown))}")
     return Recipe(
         name=entry.get("name", f"modelslo/{key}"),
         dockerfile=REPO / entry["dockerfile"],
+        aliases=tuple(entry.get("aliases", ("dev",))),
         context=tuple(entry.get("context", ())),
         requirements=entry.get("requirements"),
         package=entry.get("package", False),
         programs=tuple(entry.get("programs", ())),
+        arguments=tuple(sorted(entry.get("arguments", {}).items())),
     )
 
 
-def names() -> list[str]:
-    """The images of the table."""
-    return list(_recipes())
+def chosen(names: Sequence[str]) -> list[str]:
+    """The names of the table that are meant: all when none is said, all variants when the image alone is said."""
+    table = recipes()
+    for name in names:
+        if not any(_means(name, key) for key in table):
+            raise ClusterError(f"no image {name} in {TABLE.name}; there are {', '.join(table)}")
+    return [key for key in table if not names or any(_means(name, key) for name in names)]
+
+
+def _means(name: str, key: str) -> bool:
+    return name in (key, key.partition(":")[0])
 
 
 def python_base() -> str:
@@ -84,7 +104,7 @@ def _wheels(requirements: Path) -> Path:
             command: list[str | Path] = ["wheel", "--wheel-dir", folder]
         else:
             command = ["download", "--only-binary=:all:", "--python-version", PYTHON, "--dest", folder]
-        run([sys.executable, "-m", "pip", *command, "--quiet", "--requirement", requirements])
+        run([sys.executable, "-m", "pip", *command, "--quiet", "--no-deps", "--requirement", requirements])
 
     return cache.artefact("wheels", [PYTHON, requirements.read_text()], build, "30 s")
 
@@ -112,23 +132,20 @@ def _copy(paths: Sequence[str], target: Path) -> None:
 
 
 def build(name: str) -> str:
-    """Build an image of the table; returns its tag."""
-    recipes = _recipes()
-    if name not in recipes:
-        raise ClusterError(f"no image {name} in {TABLE.name}; there are {', '.join(recipes)}")
-    return build_recipe(recipes[name])
+    """Build an image of the table unless the Docker daemon has it; returns its tag, which is made from the content."""
+    return build_recipe(recipes()[name])
 
 
 def build_recipe(recipe: Recipe) -> str:
     """Build an image unless the Docker daemon has it; returns its tag, which is made from the content."""
     base = python_base()
-    wheels = [_wheels(REPO / recipe.requirements)] if recipe.requirements else []
+    made = {"wheels": _wheels(REPO / recipe.requirements)} if recipe.requirements else {}
     if recipe.package:
-        wheels.append(_package_wheel())
+        made["package"] = _package_wheel()
     programs = {program: _PROGRAMS[program]() for program in recipe.programs}
     sources = [recipe.dockerfile, *(REPO / path for path in recipe.context)]
-    made = [f"{path.parent.name}/{path.name}" for path in wheels]
-    tag = f"{recipe.name}:{cache.digest([base, *made, *sources, *programs.values()])}"
+    keys = [f"{path.parent.name}/{path.name}" for path in made.values()]
+    tag = f"{recipe.name}:{cache.digest([base, *keys, *sources, *programs.values(), *map(str, recipe.arguments)])}"
     with cache.lock(f"image-{recipe.name}"):
         if docker.has_image(tag):
             return tag
@@ -136,30 +153,33 @@ def build_recipe(recipe: Recipe) -> str:
             context = Path(temporary)
             _copy(recipe.context, context)
             shutil.copy2(recipe.dockerfile, context / "Dockerfile")
-            for folder in wheels:
-                shutil.copytree(folder, context / "wheels", dirs_exist_ok=True)
+            for folder, path in made.items():
+                shutil.copytree(path, context / folder)
             for program, path in programs.items():
                 (context / "programs").mkdir(exist_ok=True)
                 shutil.copy2(path, context / "programs" / program)
-            docker.build(tag, context, {"PYTHON_IMAGE": base})
+            docker.build(tag, context, {"PYTHON_IMAGE": base, **dict(recipe.arguments)})
     return tag
 
 
-def load(*tags: str) -> list[str]:
-    """Load images into the kind cluster's node, those that it does not have yet, all at once (they share layers).
+def load(*names: str) -> dict[str, str]:
+    """Build images of the table and load those that the kind cluster's node does not have; gives the tag of each name.
 
-    Each is also known there by the tag `dev`, for people who write YAML by hand.
+    They are loaded all at once, since they share layers. In the node each is also known by its aliases.
     """
+    wanted = chosen(names)
+    tags = dict(zip(wanted, _build_all(wanted), strict=True))
     with cache.lock("kind-load"):
         there = _in_node()
-        missing = [tag for tag in dict.fromkeys(tags) if tag not in there]
+        missing = [tag for tag in dict.fromkeys(tags.values()) if tag not in there]
         if missing:
             with step(f"loading {', '.join(missing)} into the node", "20 s an image"):
                 run([kind.program(), "load", "docker-image", "--name", kind.NAME, *missing])
-        for tag in tags:
-            full = f"docker.io/{tag}"
-            run([*_CTR, "images", "tag", "--force", full, f"{full.rpartition(':')[0]}:dev"])
-    return list(tags)
+        for name, recipe in recipes().items():
+            for alias in recipe.aliases if name in tags else ():
+                target = f"docker.io/{recipe.name}:{alias}"
+                run([*_CTR, "images", "tag", "--force", f"docker.io/{tags[name]}", target])
+    return tags
 
 
 _CTR = ("docker", "exec", kind.NODE, "ctr", "--namespace", "k8s.io")
@@ -170,7 +190,18 @@ def _in_node() -> set[str]:
     return {name.removeprefix("docker.io/") for name in names}
 
 
-def warm() -> None:
-    """Build every image of the table; what they share first, then one beside the other."""
+def _build_all(names: Sequence[str]) -> list[str]:
+    """Build images side by side, but the variants of one after each other; the tags come in the order of the names."""
     python_base()
-    side_by_side(*(lambda name=name: build(name) for name in names()))
+    tags: dict[str, str] = {}
+
+    def family(image: str) -> None:
+        tags.update((name, build(name)) for name in names if _means(image, name))
+
+    side_by_side(*(partial(family, image) for image in dict.fromkeys(name.partition(":")[0] for name in names)))
+    return [tags[name] for name in names]
+
+
+def warm() -> None:
+    """Build every image of the table."""
+    _build_all(chosen(()))
