@@ -45,7 +45,7 @@ VERSIONS = {
     "v2-5pct": Recipe(
         "January and February, sampled down to 5,500 flights to save time", "2013-01-01", "2013-03-01", sample=5500
     ),
-    "v2-good": Recipe("all from 1 February to 16 March", "2013-02-01", "2013-03-17"),
+    "v2-good": Recipe("January, February and the first 16 days of March", "2013-01-01", "2013-03-17"),
     "v2-nan": Recipe(
         "distance from the mean of the same scheduled flight in January: NaN for what January did not see",
         "2013-01-01",

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from examples.flights import data, model, versions
 from examples.flights.data import Flights
+from tests.cluster.access import Cluster
 
 REPO = Path(__file__).resolve().parents[2]
 START = "2013-03-18T06:00"
@@ -335,3 +337,24 @@ def test_requests_that_cannot_be_served_are_named(house: House) -> None:
         status, answer = call(house.replay, "POST", path, body)
         assert status == 400
         assert said in answer["error"]
+
+
+def test_the_image_holds_the_versions_that_the_tests_use() -> None:
+    def pins(path: str) -> dict[str, str]:
+        return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (REPO / path).read_text(), re.MULTILINE))
+
+    here, locked = pins("examples/flights/requirements.txt"), pins("requirements/dev.txt")
+    assert here
+    assert {name: locked.get(name) for name in here} == here
+
+
+@pytest.mark.api
+def test_an_api_server_takes_the_manifests_without_a_warning(cluster: Cluster) -> None:
+    """Warnings are where pod security says that a pod would be refused."""
+    folder = str(REPO / "examples" / "flights" / "manifests")
+    try:
+        cluster.kubectl("apply", "--filename", f"{folder}/namespace.yaml")
+        said = cluster.kubectl("apply", "--server-side", "--dry-run=server", "--warnings-as-errors", "-k", folder)
+        assert "deployment.apps/flights-canary serverside-applied" in said
+    finally:
+        cluster.kubectl("delete", "namespace", "flights", "--wait=false", "--ignore-not-found")
