@@ -48,3 +48,7 @@ crds: venv ## generate crds/ from operator/modelslo/api
 .PHONY: docs
 docs: venv ## generate docs/api.md from operator/modelslo/api
 	$(BIN)/python -m modelslo.api.docs docs/api.md
+
+.PHONY: demo
+demo: venv ## the main job end to end: four acts on a kind cluster (uses or makes the cluster)
+	$(BIN)/python -m examples.flights.demo
