@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,20 +64,19 @@ def answer_of(status: int, body: bytes) -> Answer:
 
 def _series(one: Any) -> Series:
     try:
-        labels, pairs = one["metric"], one.get("values", [])
-        times = [round(pair[0] * 1000) for pair in pairs]
-        values = [_number(pair[1]) for pair in pairs]
-        if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-            raise TypeError("labels")
-    except (TypeError, KeyError, IndexError, ValueError, AttributeError, OverflowError) as error:
-        raise QueryError(f"Prometheus' answer holds a malformed series: {str(one)[:_SHOWN]}") from error
-    return Series(labels, times, values)
+        labels, pairs = one["metric"], one.get("values", ())
+        times = [round(at * 1000) for at, _ in pairs]
+        texts = [value for _, value in pairs]
+        # A number where a string should be would be taken by float(), too.
+        if not (_strings(texts) and isinstance(labels, dict) and _strings(labels.values())):
+            raise TypeError("labels and values must be strings")
+        return Series(labels, times, list(map(float, texts)))
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        raise QueryError(f"Prometheus' answer holds a malformed series: {str(error)[:_SHOWN]}") from error
 
 
-def _number(value: Any) -> float:
-    if not isinstance(value, str):
-        raise TypeError("a sample's value must be a string")
-    return float(value)
+def _strings(values: Iterable[Any]) -> bool:
+    return set(map(type, values)) <= {str}
 
 
 def _query_error(status: int, message: dict[str, Any], body: bytes) -> QueryFailure:

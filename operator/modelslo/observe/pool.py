@@ -63,6 +63,8 @@ class QueryPool:
         self._seen = seen
         self._clients: dict[Source, PrometheusClient] = {}
         self._places = asyncio.Semaphore(threads)
+        # One Prometheus that hangs must not take all threads away from the others.
+        self._places_of: dict[str, asyncio.Semaphore] = {}
         # One thread more than places: reading an answer must not wait for a thread that a name server keeps.
         self._executor = ThreadPoolExecutor(threads + 1, thread_name_prefix="observe")
 
@@ -74,15 +76,16 @@ class QueryPool:
 
     async def ask(self, query: Query, round_: Round) -> tuple[Answer | QueryFailure, QueryRecord]:
         """The answer or why there is none. Nobody is asked again in a round in which he was out of reach."""
-        async with self._places:
-            gap = round_.down.get(query.source.url)
+        url = query.source.url
+        async with self._places_of.setdefault(url, asyncio.Semaphore(max(1, self._threads // 2))), self._places:
+            gap = round_.down.get(url)
             if gap is not None:
                 return _refused(gap), _record(query, None, 0.0, gap.message)
             began = time.monotonic()
             result = await self._answer(query)
             took = time.monotonic() - began
         self._count(result, took)
-        self._learn(query.source.url, result, round_)
+        self._learn(url, result, round_)
         answer = result if isinstance(result, Answer) else None
         return result, _record(query, answer, took, "" if answer is not None else str(result))
 

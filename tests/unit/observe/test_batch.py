@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.observe.answer import Series
@@ -30,6 +30,7 @@ def test_the_namespace_is_always_matched() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(*[st.sampled_from(["a", "b", ""])] * 3), min_size=1, max_size=12))
 def test_the_cross_product_belongs_to_nobody(names: list[tuple[str, str, str]]) -> None:
     asks = [

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import inf, nan
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.observe.answer import Series
@@ -73,6 +73,7 @@ def window(streams: dict[str, tuple[str, str, list[tuple[int, list[float]]]]], s
     return gathered
 
 
+@settings(deadline=None)
 @given(STREAMS, st.integers(1, 6), st.data())
 def test_live_in_pieces_equals_replay_in_one(rng: random.Random, cells: int, data: st.DataObject) -> None:
     streams = random_series(rng, cells)
@@ -92,6 +93,7 @@ def test_live_in_pieces_equals_replay_in_one(rng: random.Random, cells: int, dat
     assert repr(live.newest()) == repr(cursor.newest())
 
 
+@settings(deadline=None)
 @given(STREAMS)
 def test_every_loss_is_in_one_cell(rng: random.Random) -> None:
     """Without restarts and long gaps the cells add up to last minus first."""

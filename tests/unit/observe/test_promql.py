@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.observe.promql import encodable, literal, matcher, quoted, samples_query, slice_query
@@ -32,11 +32,13 @@ def unquoted(text: str) -> str:
     return found
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_a_quoted_string_reads_back(value: str) -> None:
     assert unquoted(quoted(value)) == value
 
 
+@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_a_literal_matches_itself_only(value: str, other: str) -> None:
     pattern = re.compile(literal(value), re.DOTALL)
@@ -44,6 +46,7 @@ def test_a_literal_matches_itself_only(value: str, other: str) -> None:
     assert bool(pattern.fullmatch(other)) == (other == value)
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=5), VALUES)
 def test_a_matcher_matches_its_values_only(values: list[str], other: str) -> None:
     text = matcher("name", values)

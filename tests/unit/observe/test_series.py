@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import inf, isnan, nan
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.observe.answer import Series
@@ -174,6 +174,7 @@ def timed(stream: list[tuple[int, Scrape]]) -> list[Scrape]:
     return found
 
 
+@settings(deadline=None)
 @given(STREAM, st.lists(st.integers(0, 25), max_size=6))
 def test_cutting_a_stream_anywhere_changes_nothing(stream: list[tuple[int, Scrape]], cuts: list[int]) -> None:
     every = timed(stream)
@@ -188,6 +189,7 @@ def test_cutting_a_stream_anywhere_changes_nothing(stream: list[tuple[int, Scrap
     assert repr(before) == repr(last)
 
 
+@settings(deadline=None)
 @given(STREAM)
 def test_no_step_takes_anything_away(stream: list[tuple[int, Scrape]]) -> None:
     for one in steps(None, timed(stream))[0]:

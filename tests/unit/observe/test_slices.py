@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import isnan, nan
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.observe.answer import Series
@@ -20,6 +20,7 @@ ROWS = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(ROWS, st.integers(0, 50))
 def test_packing_loses_nothing(rows: dict[tuple[int, str], tuple[float, float]], first: int) -> None:
     flat = [(index, version, *value) for (index, version), value in sorted(rows.items())]
