@@ -42,7 +42,7 @@ def ensure() -> None:
         with cache.lock("docker"):
             if not answers():
                 _install_and_start()
-    if _own_pid() is not None and not registry_reachable():
+    if keeps_in():
         _no_way_out()
 
 
@@ -100,6 +100,11 @@ def _own_pid() -> int | None:
     return pid if os.fsencode(str(_home())) in command else None
 
 
+def keeps_in() -> bool:
+    """Whether containers have no way out: so it is on the daemon that we started, where no registry is reached."""
+    return _own_pid() is not None and not registry_reachable()
+
+
 def stop_own() -> bool:
     """End the daemon if it is ours; its images stay in the cache. Says whether there was one."""
     pid = _own_pid()
@@ -148,6 +153,11 @@ def _no_way_out() -> None:
 def has_image(tag: str) -> bool:
     """Whether the daemon has an image of this tag."""
     return succeeds(["docker", "image", "inspect", "--format", "{{.Id}}", tag])
+
+
+def user_of(tag: str) -> str:
+    """The user that an image runs as."""
+    return run(["docker", "image", "inspect", "--format", "{{.Config.User}}", tag]).strip()
 
 
 def import_tree(tree: Path, tag: str) -> None:

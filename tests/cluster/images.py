@@ -119,13 +119,24 @@ def _package_wheel() -> Path:
             flags = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
             run([sys.executable, "-m", "pip", "wheel", *flags, folder, source])
 
-    return cache.artefact("package-wheel", [*(REPO / name for name in _PACKAGE)], build, "5 s")
+    return cache.artefact("package-wheel", _sources(_PACKAGE), build, "5 s")
+
+
+def _sources(patterns: Sequence[str]) -> list[Path]:
+    """The files and folders of the repository that the patterns name."""
+    found: list[Path] = []
+    for pattern in patterns:
+        matches = sorted(REPO.glob(pattern))
+        if not matches:
+            raise ClusterError(f"{TABLE.name}: nothing is called {pattern}")
+        found += matches
+    return found
 
 
 def _copy(paths: Sequence[str], target: Path) -> None:
     """Copy files and folders of the repository, with the paths they have in it."""
-    for name in paths:
-        for file in cache.files_under(REPO / name):
+    for path in _sources(paths):
+        for file in cache.files_under(path):
             place = target / file.relative_to(REPO)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, place, follow_symlinks=False)
@@ -143,7 +154,7 @@ def build_recipe(recipe: Recipe) -> str:
     if recipe.package:
         made["package"] = _package_wheel()
     programs = {program: _PROGRAMS[program]() for program in recipe.programs}
-    sources = [recipe.dockerfile, *(REPO / path for path in recipe.context)]
+    sources = [recipe.dockerfile, *_sources(recipe.context)]
     keys = [f"{path.parent.name}/{path.name}" for path in made.values()]
     tag = f"{recipe.name}:{cache.digest([base, *keys, *sources, *programs.values(), *map(str, recipe.arguments)])}"
     with cache.lock(f"image-{recipe.name}"):

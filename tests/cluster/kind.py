@@ -1,5 +1,7 @@
 """The kind cluster `modelslo`: brought up, reused, deleted. What it needs comes from `docker`, `node` and `golang`."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -48,6 +50,8 @@ def up() -> Cluster:
         if _exists() and _revive(cluster):
             return cluster
         _create()
+        if docker.keeps_in():
+            _keep_names_in(cluster)
         with step("waiting for the cluster's first parts", "20 s"):
             wait_for("the default service account", lambda: _settled(cluster), timeout=_READY_SECONDS)
     return cluster
@@ -105,6 +109,17 @@ def _create() -> None:
     image = node.image()
     with step("creating the kind cluster", "25 s"):
         run([*create, "--image", image], timeout=_READY_SECONDS + 120)
+
+
+def _keep_names_in(cluster: Cluster) -> None:
+    """Where nothing gets out, let the cluster's DNS say at once that it knows no outside name."""
+    corefile = cluster.get("--namespace", "kube-system", "configmap", "coredns")["data"]["Corefile"]
+    kept = re.sub(
+        r"forward \. /etc/resolv\.conf( \{[^}]*\})?", "template ANY ANY {\n       rcode NXDOMAIN\n    }", corefile
+    )
+    patch = json.dumps({"data": {"Corefile": kept}})
+    cluster.kubectl("--namespace", "kube-system", "patch", "configmap", "coredns", "--patch", patch)
+    cluster.kubectl("--namespace", "kube-system", "rollout", "restart", "deployment/coredns")
 
 
 def _drop_remains() -> None:

@@ -22,7 +22,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "containerd", "runc", "iptables", "iproute2", "conntrack", "ethtool", "socat"),
     *("mount", "kmod", "procps", "ca-certificates", "containernetworking-plugins", "hostname"),
 )
-_RUN_UNITS = ("containerd", "kubelet", "podnet", "node-ready")
+_RUN_UNITS = ("containerd", "kubelet", "podnet", "volumes", "node-ready")
 # What a machine needs and a node must not do.
 _MASKED_UNITS = (
     *("systemd-logind.service", "systemd-timesyncd.service", "systemd-networkd.service", "systemd-resolved.service"),
