@@ -21,6 +21,7 @@ from tests.cluster.access import Cluster, wait_for
 from tests.cluster.bare import free_port
 
 REPO = Path(__file__).parents[2]
+PROGRAM = Path(sys.executable).with_name("modelslo")
 SYSTEM = "modelslo-system"
 ACCOUNT = "modelslo-operator"
 QUICK_LEASE = {
@@ -73,9 +74,7 @@ class Operator:
             **{f"MODELSLO_{name}": value for name, value in variables.items()},
         }
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "modelslo.controller"], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            self.process = subprocess.Popen([PROGRAM, "run"], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         return self
 
     def __exit__(

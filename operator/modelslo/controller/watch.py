@@ -110,19 +110,24 @@ class Watch:
 
     def _run(self) -> None:
         try:
-            asyncio.run(
-                kopf.operator(
-                    registry=handlers(self._take),
-                    settings=settings(),
-                    clusterwide=not self._namespaces,
-                    namespaces=self._namespaces,
-                    standalone=True,
-                    stop_flag=self._stop,
-                    ready_flag=self._ready,
-                )
-            )
+            asyncio.run(self._operate())
         except BaseException as error:
             self.failure = error
             log.exception("The watch ended with an error")
         finally:
             self._loop.call_soon_threadsafe(self.ended.set)
+
+    async def _operate(self) -> None:
+        try:
+            await kopf.operator(
+                registry=handlers(self._take),
+                settings=settings(),
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                standalone=True,
+                stop_flag=self._stop,
+                ready_flag=self._ready,
+            )
+        finally:
+            # kopf waits for the flag in a thread of the loop's executor, and the loop waits for its threads.
+            self._stop.set()
