@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from math import isfinite
@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
         return json.loads(value.model_dump_json(by_alias=True, exclude_none=True))
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, tuple | list):
+    if isinstance(value, Sequence) and not isinstance(value, str):  # a packed sequence too
         return [_plain(one) for one in value]
     if isinstance(value, Enum):
         return value.value
