@@ -52,3 +52,30 @@ docs: venv ## generate docs/api.md from operator/modelslo/api
 .PHONY: demo
 demo: venv ## the main job end to end: four acts on a kind cluster (uses or makes the cluster)
 	$(BIN)/python -m examples.flights.demo
+
+.PHONY: integration
+integration: venv ## tests on a bare control plane and a real Prometheus (CLUSTER=bare|kind|existing to choose)
+	$(BIN)/pytest tests/integration $(if $(CLUSTER),--cluster=$(CLUSTER))
+
+.PHONY: e2e
+e2e: venv ## tests with pods on the kind cluster, which is brought up and left up
+	$(BIN)/pytest tests/e2e $(if $(CLUSTER),--cluster=$(CLUSTER))
+
+.PHONY: test
+test: lint types unit integration e2e ## everything: lint, types, unit, integration, e2e
+
+.PHONY: cluster-up
+cluster-up: venv ## bring the kind cluster up (installs and builds what is missing), print its kubeconfig
+	$(BIN)/python -m tests.cluster up
+
+.PHONY: cluster-down
+cluster-down: venv ## delete the kind cluster; the cache stays
+	$(BIN)/python -m tests.cluster down
+
+.PHONY: cluster-load
+cluster-load: venv ## build the images and load them into the kind cluster (IMAGES="operator flights" to choose)
+	$(BIN)/python -m tests.cluster load $(IMAGES)
+
+.PHONY: cluster-shell
+cluster-shell: venv ## a shell with kubectl for the kind cluster
+	$(BIN)/python -m tests.cluster shell
