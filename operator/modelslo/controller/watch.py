@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -125,6 +125,8 @@ class Watch:
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
                 standalone=True,
+                # kopf would ask for the user's name, which a container's user need not have.
+                identity=cast(Any, GROUP),
                 stop_flag=self._stop,
                 ready_flag=self._ready,
             )

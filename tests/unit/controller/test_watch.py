@@ -124,3 +124,14 @@ def test_the_watch_logs_in_as_the_kubeconfig_says(tmp_path: Path, monkeypatch: p
         "a-token",
         True,
     )
+
+
+def test_a_user_without_a_name_can_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user 65532 is in no passwd file; the identity that kopf would make up wants the user's name."""
+    given: dict[str, Any] = {}
+
+    async def operator(**arguments: Any) -> None:
+        given.update(arguments)
+
+    run_with(operator, monkeypatch)
+    assert given["identity"]
