@@ -3,7 +3,8 @@
 Only the status of pods is written; everything else (ReplicaSets, rollouts, Jobs' conditions) is done by the real
 controllers. What a pod does is told by annotations of its template:
 
-* ``test/start: never``: it is not scheduled; the Deployment runs into its deadline.
+* ``test/start: never``: it is not scheduled; the Deployment runs into its deadline. A role in its place (``canary``)
+  means that only pods of this role are.
 * ``test/result: TEXT``: it succeeds at once and TEXT is its termination message (pods of Jobs).
 * ``test/fail: "true"``: it fails at once (pods of Jobs).
 * ``test/hold: "true"``: it runs on (pods of Jobs), until the stand-in's ``release`` is called with its Job's name.
@@ -11,6 +12,8 @@ controllers. What a pod does is told by annotations of its template:
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ from typing import Any, Final, Self
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from tests.cluster.access import Cluster
 
@@ -29,6 +33,43 @@ FAIL: Final = "test/fail"
 HOLD: Final = "test/hold"
 _JOB_NAME: Final = "batch.kubernetes.io/job-name"
 _EVERY: Final = 0.1
+PATHS: Final = {
+    "deployments": "/apis/apps/v1",
+    "replicasets": "/apis/apps/v1",
+    "jobs": "/apis/batch/v1",
+    "events": "/apis/events.k8s.io/v1",
+    "modelslos": "/apis/modelslo.dev/v1alpha1",
+}
+
+
+class Api:
+    """Reads objects as JSON; many reads a second cost little, unlike kubectl's."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.client = cluster.client()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()  # type: ignore[no-untyped-call]
+
+    def get(self, path: str) -> dict[str, Any]:
+        request = self.client.param_serialize(
+            "GET", path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+        )
+        answer = self.client.call_api(*request, _request_timeout=20)
+        body: dict[str, Any] = json.loads(answer.read())  # type: ignore[no-untyped-call]
+        if answer.status != 200:
+            raise LookupError(f"{path}: {body.get('message')}")
+        return body
+
+    def items(self, namespace: str, plural: str) -> list[dict[str, Any]]:
+        """All objects of a kind of :data:`PATHS` in the namespace."""
+        items: list[dict[str, Any]] = self.get(f"{PATHS[plural]}/namespaces/{namespace}/{plural}")["items"]
+        return items
 
 
 @dataclass
@@ -57,14 +98,16 @@ class StandIn:
         self._released.add(job)
 
     def _run(self) -> None:
-        with self.cluster.client() as api:
-            core = client.CoreV1Api(api)
+        with Api(self.cluster) as api:
             while not self._stop.wait(_EVERY):
-                self._once(core)
+                try:
+                    self._once(api)
+                except (HTTPError, OSError) as error:  # a busy machine; a node would try again too
+                    sys.stderr.write(f"stand-in: {error}\n")
 
-    def _once(self, core: client.CoreV1Api) -> None:
-        listed = core.list_pod_for_all_namespaces(_request_timeout=10)
-        for pod in core.api_client.sanitize_for_serialization(listed)["items"]:
+    def _once(self, api: Api) -> None:
+        core = client.CoreV1Api(api.client)
+        for pod in api.get("/api/v1/pods")["items"]:
             status = None if "deletionTimestamp" in pod["metadata"] else self._next(pod)
             if status is None:
                 continue
@@ -79,8 +122,9 @@ class StandIn:
         """The status that the pod gets now; None: as it is."""
         metadata, phase = pod["metadata"], pod["status"]["phase"]
         annotations: Mapping[str, str] = metadata.get("annotations") or {}
-        job = (metadata.get("labels") or {}).get(_JOB_NAME)
-        if phase in ("Succeeded", "Failed") or annotations.get(START) == "never":
+        labels: Mapping[str, str] = metadata.get("labels") or {}
+        job = labels.get(_JOB_NAME)
+        if phase in ("Succeeded", "Failed") or annotations.get(START, labels.get("role")) != labels.get("role"):
             return None
         if FAIL in annotations:
             return _ended(pod, "Failed", 1, "")

@@ -30,7 +30,7 @@ from modelslo.observe.observer import Observer
 from tests.cluster import prometheus
 from tests.cluster.access import Cluster, apply_crds, wait_for
 from tests.cluster.fixtures import Namespace
-from tests.integration.standin import FAIL, HOLD, MODEL, RESULT, START, StandIn, deployment, modelslo
+from tests.integration.standin import FAIL, HOLD, MODEL, RESULT, START, Api, StandIn, deployment, modelslo
 
 pytestmark = pytest.mark.cluster
 
@@ -57,28 +57,27 @@ class World:
     """A namespace with a pair of Deployments and a ModelSLO."""
 
     namespace: Namespace
+    api: Api
     url: str
 
     def apply(self, *bodies: Mapping[str, Any]) -> None:
         items = {"apiVersion": "v1", "kind": "List", "items": list(bodies)}
         self.namespace.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(items))
 
-    def get(self, kind: str, name: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.namespace.kubectl("get", kind, name, "-o", "json"))
-        return answer
+    def all(self, plural: str) -> list[dict[str, Any]]:
+        return self.api.items(self.namespace.name, plural)
 
-    def all(self, kind: str) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = json.loads(self.namespace.kubectl("get", kind, "-o", "json"))["items"]
-        return items
+    def get(self, plural: str, name: str) -> dict[str, Any]:
+        return next(one for one in self.all(plural) if one["metadata"]["name"] == name)
 
     def stable(self) -> dict[str, Any]:
-        return self.get("deployment", f"{MODEL}-stable")
+        return self.get("deployments", f"{MODEL}-stable")
 
     def canary(self) -> dict[str, Any]:
-        return self.get("deployment", f"{MODEL}-canary")
+        return self.get("deployments", f"{MODEL}-canary")
 
     def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = self.get("modelslo", MODEL).get("status", {})
+        status: dict[str, Any] = self.get("modelslos", MODEL).get("status", {})
         return status
 
     def spec(self, patch: Mapping[str, Any]) -> None:
@@ -101,13 +100,14 @@ class World:
         return self.status()
 
     def replica_sets(self, role: str) -> list[dict[str, Any]]:
-        return [one for one in self.all("replicaset") if one["metadata"]["labels"].get("role") == role]
+        return [one for one in self.all("replicasets") if one["metadata"]["labels"].get("role") == role]
 
 
 @pytest.fixture
-def world(node: StandIn, namespace: Namespace, prometheus_url: str) -> World:
+def world(node: StandIn, namespace: Namespace, prometheus_url: str) -> Iterator[World]:
     namespace.cluster.kubectl("label", "namespace", namespace.name, "pod-security.kubernetes.io/enforce=baseline")
-    return World(namespace, prometheus_url)
+    with Api(namespace.cluster) as api:
+        yield World(namespace, api, prometheus_url)
 
 
 @contextlib.contextmanager
@@ -216,7 +216,7 @@ def test_rollback_takes_the_canary_away_and_leaves_stable_alone(world: World) ->
 
 
 def _events(world: World, least: int) -> list[dict[str, Any]] | None:
-    mine = [one for one in world.all("events.events.k8s.io") if one["regarding"].get("kind") == "ModelSLO"]
+    mine = [one for one in world.all("events") if one["regarding"].get("kind") == "ModelSLO"]
     return mine if len(mine) >= least else None
 
 
@@ -225,7 +225,7 @@ def test_retrain_runs_one_job_and_its_candidate_becomes_the_canarys_template(wor
     world.record_retrain()
     with operating(world):
         status = world.over()
-    (job,) = world.all("job")
+    (job,) = world.all("jobs")
     assert job["metadata"]["name"] == JOB
     assert job["metadata"]["labels"]["modelslo.dev/operation"] == OPERATION
     assert job["metadata"]["ownerReferences"][0]["name"] == MODEL
@@ -251,11 +251,11 @@ def test_retrain_runs_one_job_and_its_candidate_becomes_the_canarys_template(wor
 def test_retrain_takes_over_the_job_that_an_earlier_try_created(world: World) -> None:
     start_pair(world, deployment("canary", "v1", 0), {RESULT: GOOD_RESULT})
     world.apply(_job(OPERATION, {RESULT: GOOD_RESULT}))
-    uid = world.get("job", JOB)["metadata"]["uid"]
+    uid = world.get("jobs", JOB)["metadata"]["uid"]
     world.record_retrain()
     with operating(world):
         status = world.over()
-    assert [one["metadata"]["uid"] for one in world.all("job")] == [uid]
+    assert [one["metadata"]["uid"] for one in world.all("jobs")] == [uid]
     assert status["retrains"][0]["result"] == "Succeeded"
 
 
@@ -313,7 +313,7 @@ def test_a_job_runs_only_where_pod_security_is_enforced(world: World) -> None:
     world.record_retrain()
     with operating(world):
         status = world.over()
-    assert world.all("job") == []
+    assert world.all("jobs") == []
     assert "enforces pod security 'privileged'" in status["retrains"][0]["message"]
 
 
@@ -323,7 +323,7 @@ def test_a_job_under_a_service_account_that_is_not_on_the_list_is_refused(world:
     world.record_retrain()
     with operating(world):
         status = world.over()
-    assert world.all("job") == []
+    assert world.all("jobs") == []
     assert "'admin' is not on the operator's list" in status["retrains"][0]["message"]
 
 
@@ -331,7 +331,7 @@ def test_suspend_stops_before_the_next_step_and_goes_on_afterwards(world: World,
     start_pair(world, deployment("canary", "v1", 0), {RESULT: GOOD_RESULT, HOLD: "true"})
     world.record_retrain()
     with operating(world):
-        wait_for("the Job", lambda: world.all("job"))
+        wait_for("the Job", lambda: world.all("jobs"))
         wait_for("the step", lambda: world.status()["operation"]["step"] == "AwaitJob")
         world.spec({"suspend": True})
         wait_for("the new generation being seen", lambda: world.status()["observedGeneration"] == 2)
@@ -368,7 +368,7 @@ def test_the_ledger_of_retrains_is_rebuilt_from_jobs_when_status_is_lost(world: 
         wait_for("the run being adopted", lambda: world.status().get("operation", {}).get("job") == JOB)
         node.release(JOB)
         status = world.over()
-    assert len(world.all("job")) == 1
+    assert len(world.all("jobs")) == 1
     assert [(run["id"], run["result"], run["version"]) for run in status["retrains"]] == [
         (OPERATION, "Succeeded", "v3")
     ]

@@ -43,7 +43,7 @@ class Engine:
     ) -> None:
         clock = clock or SystemClock()
         failpoint = failpoint or Failpoint(settings.failpoint)
-        kube.count = metrics.request
+        kube.count, kube.concurrency = metrics.request, settings.writes
         self._registry, self._clock = registry, clock
         writer = StatusWriter(kube, registry, clock, interval=settings.status_interval, heartbeat=settings.heartbeat)
         events = Events(kube, os.environ.get("POD_NAME") or socket.gethostname(), clock.now)

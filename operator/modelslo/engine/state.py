@@ -27,18 +27,26 @@ class ModelState:
     judged_at: float | None = None
     evaluated: bool = False
     restored: bool = False
+    failing: str = ""  # which work fails
     failures: int = 0
     retry_at: float = 0.0
     trouble: Trouble | None = None
 
-    def failed(self, now: float) -> float:
-        """Count a failure; seconds until the next try."""
+    def failed(self, work: str, now: float) -> float:
+        """Count a failure of this kind of work; seconds until the next try."""
+        self.failing = work
         delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0**self.failures)
         self.failures = min(self.failures + 1, 16)
         self.retry_at = now + delay
         return delay
 
-    def succeeded(self) -> None:
+    def succeeded(self, work: str) -> None:
+        """What failed went well."""
+        if self.failing == work:
+            self.clear()
+
+    def clear(self) -> None:
+        self.failing = ""
         self.failures, self.retry_at, self.trouble = 0, 0.0, None
 
 
@@ -68,7 +76,7 @@ class States:
 
     def _replan(self, state: ModelState, model: Model) -> None:
         before, state.plan = state.plan, plan_of(model, self._settings)
-        state.succeeded()
+        state.clear()
         same = (
             isinstance(before, Plan)
             and isinstance(state.plan, Plan)

@@ -76,7 +76,7 @@ class Worker:
                 await self._conclude(model, model.spec, state, state.plan, evidence, tick)
             await self._go_on(key, state)
 
-        await self._guarded(key, work)
+        await self._guarded("conclude", key, work)
 
     async def progress(self, key: ModelKey) -> None:
         """Something changed in the cluster: go on with what is under way. Asks Prometheus nothing."""
@@ -86,7 +86,7 @@ class Worker:
                 await self._ready(model, model.spec, state.plan)
                 await self._go_on(key, state)
 
-        await self._guarded(key, work)
+        await self._guarded("progress", key, work)
 
     async def refuse(self, key: ModelKey) -> None:
         """The model cannot be judged before its spec is mended: say so."""
@@ -96,7 +96,7 @@ class Worker:
                 status = stalled(model.status, state.plan.reason, state.plan.message, model.generation, self._now())
                 await self._parts.writer.show(model, status)
 
-        await self._guarded(key, work)
+        await self._guarded("refuse", key, work)
 
     async def prepare(self, key: ModelKey) -> bool:
         """Fetch what is not known yet; false when that failed."""
@@ -107,7 +107,7 @@ class Worker:
                 await self._restore(model)
                 state.restored = True
 
-        return await self._guarded(key, work)
+        return await self._guarded("prepare", key, work)
 
     # --- the steps of the above
 
@@ -253,7 +253,7 @@ class Worker:
 
     # --- what goes wrong
 
-    async def _guarded(self, key: ModelKey, work: Callable[[Model, ModelState], Awaitable[None]]) -> bool:
+    async def _guarded(self, name: str, key: ModelKey, work: Callable[[Model, ModelState], Awaitable[None]]) -> bool:
         """Do `work` under the model's lock. True when it went well."""
         model = self._parts.registry.model(key)
         if model is None:
@@ -267,13 +267,12 @@ class Worker:
             try:
                 await work(model, state)
             except Exception as error:
-                await self._failed(key, state, error)
+                await self._failed(name, key, state, error)
                 return False
-            if state.failures:
-                state.succeeded()
+            state.succeeded(name)
         return True
 
-    async def _failed(self, key: ModelKey, state: ModelState, error: Exception) -> None:
+    async def _failed(self, name: str, key: ModelKey, state: ModelState, error: Exception) -> None:
         about = {"model": str(key), "failures": state.failures + 1}
         trouble: Trouble | None = None
         match error:
@@ -288,7 +287,7 @@ class Worker:
                 log.exception("Evaluation failed", extra=about)
                 trouble = Trouble(TroubleReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
                 self._parts.metrics.failed()
-        self._again(key, state.failed(self._parts.clock.now()))
+        self._again(key, state.failed(name, self._parts.clock.now()))
         if trouble is not None:
             state.trouble = trouble
             await self._show_trouble(key, trouble)
