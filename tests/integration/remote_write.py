@@ -1,7 +1,7 @@
 """Puts samples with chosen times into a real Prometheus through its remote-write receiver.
 
-Start Prometheus with FLAG. Protocol: protobuf in snappy's block format, both written by hand; snappy may hold literals
-only, so nothing is compressed.
+Start Prometheus with FLAG and CONFIG. Protocol: protobuf in snappy's block format, both written by hand; snappy may
+hold literals only, so nothing is compressed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 FLAG = "--web.enable-remote-write-receiver"
+# Nothing is scraped; samples of one series may come after younger ones of another.
+CONFIG = {"global": {"scrape_interval": "15s"}, "storage": {"tsdb": {"out_of_order_time_window": "1d"}}}
 Sample = tuple[Mapping[str, str], int, float]
 """Labels with ``__name__``, Unix milliseconds, value."""
 

@@ -14,7 +14,7 @@ from modelslo.observe.evidence import Evidence, Increment, ModelKey, NoEvidence
 from modelslo.observe.observer import Observer
 from tests.cluster.prometheus import Prometheus, start
 from tests.integration.exporters import Exporter, steady
-from tests.integration.remote_write import FLAG, push
+from tests.integration.remote_write import CONFIG, FLAG, push
 
 # Data end about now, on a whole minute.
 END = time.time() // 60 * 60 - 60
@@ -24,7 +24,7 @@ GRID = 60.0
 
 @pytest.fixture(scope="module")
 def prometheus() -> Iterator[Prometheus]:
-    with start({"global": {"scrape_interval": "15s"}}, flags=[FLAG]) as running:
+    with start(CONFIG, flags=[FLAG]) as running:
         yield running
 
 

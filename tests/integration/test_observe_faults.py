@@ -19,7 +19,7 @@ from tests.cluster.bare import free_port
 from tests.cluster.prometheus import Prometheus, start
 from tests.integration.exporters import steady
 from tests.integration.faulty import between, raw, saying, silent, trickling
-from tests.integration.remote_write import FLAG, push
+from tests.integration.remote_write import CONFIG, FLAG, push
 from tests.integration.test_observe import END, ask, exporter, observed, times
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -27,7 +27,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 @pytest.fixture(scope="module")
 def prometheus() -> Iterator[Prometheus]:
-    with start({"global": {"scrape_interval": "15s"}}, flags=[FLAG]) as running:
+    with start(CONFIG, flags=[FLAG]) as running:
         for number in range(40):
             push(running.url, steady(exporter("n", f"m{number}"), times(5), 2, 0.3))
         for pod in ("a", "b"):

@@ -53,9 +53,16 @@ def _describe(parser: argparse.ArgumentParser) -> None:
     add_cluster_arguments(parser)
 
 
+def _doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--prometheus-url", metavar="URL", help="ask this one, such as a port-forward")
+    add_cluster_arguments(parser)
+
+
 COMMANDS: Final = (
     Command("get", "list ModelSLOs, or show one", "modelslo.cli.get:run", _get),
     Command("describe", "all about one ModelSLO, for people", "modelslo.cli.describe:run", _describe),
+    Command("doctor", "say what Prometheus has of one ModelSLO, and what is wrong", "modelslo.cli.doctor:run", _doctor),
     Command("validate", "check files without a cluster", "modelslo.cli.validate:run", _validate),
     Command("run", "be the operator", "modelslo.cli.run:run"),
 )

@@ -1,0 +1,160 @@
+"""What the doctor finds in what was seen, without a Prometheus."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from modelslo.api.resource import parse_spec
+from modelslo.api.spec import ModelSLOSpec
+from modelslo.cli.doctor import roles_of
+from modelslo.cli.doctor_find import Role, findings, shares
+from modelslo.cli.doctor_look import Absence, Found, Look, Matcher, ask_of
+from modelslo.cli.doctor_page import page
+from modelslo.engine.asks import selector_of
+from modelslo.judge.parameters import Parameters, parameters_of
+from modelslo.judge.timing import timing_of
+from modelslo.observe.ask import Source
+from modelslo.observe.evidence import Evidence, Gap, Increment, Losses, ModelKey, NoEvidence, QueryRecord
+
+NOW = 1_800_000_000.0
+EDGES = tuple(0.05 * 1.7**number for number in range(12))
+
+
+def spec(labels: dict[str, Any] | None = None, objective: dict[str, Any] | None = None) -> ModelSLOSpec:
+    return parse_spec(
+        {
+            "indicator": {
+                "loss": {"metric": "loss", "matchLabels": {"model_name": "fraud"}},
+                "labels": labels or {},
+            },
+            "objective": {"target": {"value": 0.4}, "window": "2h", "slice": "5m", "goal": "90%"} | (objective or {}),
+            "rollout": {"stable": {"name": "fraud"}, "canary": {"name": "fraud-canary"}},
+        }
+    )
+
+
+def parameters(of: ModelSLOSpec) -> Parameters:
+    return parameters_of(of, timing_of(of, scale=1, settle=30))
+
+
+def look(of: ModelSLOSpec, **changes: Any) -> Look:
+    """A model in perfect health, but for `changes`; those of the evidence go into `evidence`."""
+    ask = ask_of(ModelKey("n", "fraud"), Source("http://p", 5.0), selector_of(of), parameters(of), NOW)
+    losses = Losses(100.0, 30.0, (0.0, 0.0, 40.0, 30.0, 30.0, *(0.0,) * 8), 12.0)
+    increments = tuple(
+        Increment(start, start + 60, version, "", losses, 100.0)
+        for start in [ask.since + 60 * number for number in range(20)]
+        for version in ("v1", "v2")
+    )
+    evidence = Evidence(ask.model, ask.since, ask.until, increments, EDGES, {"v1": NOW, "v2": NOW})
+    found = tuple(
+        Found(name, version, "", 1, NOW, True)
+        for name in ("loss_count", "loss_sum", "ml_predictions_total")
+        for version in ("v1", "v2")
+    )
+    evidence = replace(evidence, **changes.pop("evidence", {}))
+    return replace(Look(NOW, ask, evidence, found, scrape_interval=15.0), **changes)
+
+
+ROLES = (Role("stable", "fraud", True, "v1", 3), Role("canary", "fraud-canary", True, "v2", 1))
+
+
+def said(of: ModelSLOSpec, seen: Look, roles: tuple[Role, ...] = ROLES) -> str:
+    return "\n".join(
+        f"{'WRONG' if one.wrong else 'note'} {one.what}" for one in findings(seen, of, parameters(of), roles)
+    )
+
+
+def test_perfect_health() -> None:
+    assert said(spec(), look(spec())) == ""
+    assert page(look(spec()), parameters(spec()), ROLES, [])[-1] == "Nothing is wrong."
+
+
+def test_shares_are_those_of_the_judge() -> None:
+    first, second = shares(look(spec()), parameters(spec()))
+    assert (first.version, first.share, first.coverage) == ("v1", 0.5, 1.0)
+    assert second.loss == pytest.approx(0.3)
+
+
+def test_nothing_else_is_said_when_prometheus_does_not_answer() -> None:
+    record = QueryRecord("q", 0, 1, 0, 0, 1.0, "no answer")
+    seen = look(spec(), evidence={"gap": Gap(NoEvidence.QUERY_TIMEOUT, "no answer"), "queries": (record,)}, found=())
+    assert said(spec(), seen) == "WRONG no answer"
+    assert "failed: no answer" in "\n".join(page(seen, parameters(spec()), ROLES, []))
+
+
+@pytest.mark.parametrize(
+    ("absence", "words"),
+    [
+        (Absence(0, similar=("ml_huber_loss",)), "no series loss_count at all. Names like it: ml_huber_loss."),
+        (
+            Absence(5, matchers=(Matcher("model_name", "fraud", ("churn",)),)),
+            "excludes all series: Prometheus has 'churn'",
+        ),
+        (Absence(5, matchers=(Matcher("namespace", "n", ("monitoring",)),), exported=True), "label exported_namespace"),
+        (Absence(5, matchers=(Matcher("namespace", "n", ()), Matcher("model_name", "fraud", ()))), "two or more"),
+        (Absence(5, last_seen=NOW - 900), "ended 900 s ago"),
+    ],
+)
+def test_absent_series(absence: Absence, words: str) -> None:
+    assert words in said(spec(), look(spec(), absence=absence, found=()))
+
+
+def test_low_coverage_is_wrong_when_it_is_asked_for() -> None:
+    wanted = spec(labels={"minCoverage": "90%"})
+    seen = look(wanted)
+    half = tuple(replace(one, predictions=200.0) for one in seen.evidence.increments)
+    assert "WRONG 50% of what 'v1' predicted has labels" in said(wanted, look(wanted, evidence={"increments": half}))
+    assert said(spec(), look(spec(), evidence={"increments": half})) == ""
+
+
+def test_no_predictions_counter() -> None:
+    found = tuple(one for one in look(spec()).found if one.metric != "ml_predictions_total")
+    assert "note There is no counter ml_predictions_total" in said(spec(), look(spec(), found=found))
+    asked = spec(labels={"minCoverage": "90%"})
+    assert "WRONG There is no counter ml_predictions_total" in said(asked, look(asked, found=found))
+
+
+def test_invalid_losses_and_no_labels() -> None:
+    bad = tuple(replace(one, invalid=5.0) for one in look(spec()).evidence.increments)
+    assert "note 100 losses of version 'v1' were no valid numbers." in said(
+        spec(), look(spec(), evidence={"increments": bad})
+    )
+    idle = tuple(replace(one, losses=Losses()) for one in bad)
+    assert "WRONG No labelled prediction" in said(spec(), look(spec(), evidence={"increments": idle}))
+
+
+def test_scrapes_too_far_apart() -> None:
+    short = spec(objective={"slice": "5m"})
+    assert "Scraped every 90 s but judged every 60 s." in said(short, look(short, scrape_interval=90.0))
+    assert "WRONG A slice of 300 s holds fewer than two scrapes" in said(short, look(short, scrape_interval=200.0))
+
+
+def test_extra_queries_that_fail_are_told() -> None:
+    assert "WRONG An extra query failed: odd" in said(spec(), look(spec(), failures=("odd",)))
+
+
+def deployment(version: str | None, replicas: int | None = None) -> dict[str, Any]:
+    env = [{"name": "MODEL_VERSION", "value": version}] if version else []
+    content: dict[str, Any] = {"template": {"spec": {"containers": [{"name": "server", "env": env}]}}}
+    return {"spec": content if replicas is None else content | {"replicas": replicas}}
+
+
+def test_roles() -> None:
+    there = {"fraud": deployment("v1", 3), "fraud-canary": deployment(None)}
+    assert roles_of(spec(), there.get) == (
+        Role("stable", "fraud", True, "v1", 3),
+        Role("canary", "fraud-canary", True, None, 1),
+    )
+    assert [role.there for role in roles_of(spec(), lambda _: None)] == [False, False]
+
+
+def test_stable_and_canary_alike() -> None:
+    same = (ROLES[0], replace(ROLES[1], version="v1"))
+    text = said(spec(), look(spec()), same)
+    assert "there is no canary to judge" in text
+    assert "also has version 'v2', which no Deployment serves now" in text
+    assert "WRONG" not in text
