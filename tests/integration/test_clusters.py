@@ -4,11 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.cluster import bare
+from tests.cluster import bare, cache, golang
 from tests.cluster.access import Cluster, wait_for
 from tests.cluster.cache import REPO
 from tests.cluster.fixtures import Namespace
@@ -44,7 +45,8 @@ def test_python_client_and_admission(api_server: Cluster, namespace: Namespace) 
     from kubernetes import client
 
     with api_server.client() as api:
-        names = [item.metadata.name for item in client.CoreV1Api(api).list_namespace().items]
+        items = client.CoreV1Api(api).list_namespace().items
+    names = [item.metadata.name for item in items if item.metadata is not None]
     assert namespace.name in names
     with pytest.raises(ClusterError, match="containerz"):
         namespace.kubectl("apply", "-f", "-", input=DEPLOYMENT.replace("containers", "containerz"))
@@ -81,6 +83,48 @@ def test_a_killed_owner_leaves_nothing() -> None:
     with bare.start(api_only=True) as cluster:
         assert cluster.answers()
         assert not folder.exists()
+
+
+@pytest.mark.cluster
+def test_plain_processes_where_namespaces_are_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bare, "can_unshare", lambda: False)
+    with bare.start() as cluster:
+        folder = cluster.folder
+        cluster.kubectl("create", "configmap", "kept", "--from-literal=a=b")
+        assert cluster.get("configmap", "kept")["data"] == {"a": "b"}
+    assert _processes_of(folder) == []
+
+
+@pytest.mark.api
+def test_binaries_of_envtest_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("etcd", "kube-apiserver", "kubectl"):
+        (tmp_path / name).symlink_to(golang.kube() / name)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    assert golang.kubectl() == tmp_path / "kubectl"
+    with bare.start(api_only=True) as cluster:
+        assert cluster.answers()
+        plan = (cluster.folder / "plan.json").read_text()
+    assert str(tmp_path / "kube-apiserver") in plan
+
+
+def test_an_artefact_is_built_once_and_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MODELSLO_CACHE", str(tmp_path))
+    builds: list[Path] = []
+
+    def build(folder: Path) -> None:
+        builds.append(folder)
+        (folder / "x").write_text("made")
+        if len(builds) == 1:
+            raise ClusterError("broken on the way")
+
+    with pytest.raises(ClusterError, match="on the way"):
+        cache.artefact("thing", ["1"], build)
+    assert list((tmp_path / "thing").iterdir()) == []
+    with ThreadPoolExecutor() as pool:
+        found = set(pool.map(lambda _: cache.artefact("thing", ["1"], build), range(4)))
+    assert len(builds) == 2
+    assert [(path / "x").read_text() for path in found] == ["made"]
+    assert cache.artefact("thing", ["2"], build) not in found
 
 
 def _processes_of(folder: Path) -> list[str]:
