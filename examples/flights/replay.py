@@ -278,18 +278,34 @@ def _number(request: Mapping[str, object], name: str, low: float, high: float) -
     return float(value)
 
 
+async def served(service: str, stop: asyncio.Event) -> None:
+    """Wait until a model server answers: no flight of the first day is lost to a house that is still waking up."""
+    while not stop.is_set():
+        try:
+            await web.call("GET", f"{service}/healthz", timeout=2.0)
+            return
+        except (OSError, TimeoutError, web.WebError) as error:
+            _log.info("no model server yet: %s", error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.5)
+
+
 async def serve(environment: Mapping[str, str]) -> None:
     """Replay as the environment says, until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    flights = data.load(Path(environment["DATA_PATH"]))
+    paused = environment.get("REPLAY_PAUSED", "0") == "1"
+    if not paused:
+        await served(environment["SERVICE_URL"], stop)
     clock = EventClock(
         data.event_time(environment.get("REPLAY_START", "2013-03-17")),
         float(environment.get("REPLAY_SPEED", "7200")),
-        paused=environment.get("REPLAY_PAUSED", "0") == "1",
+        paused=paused,
     )
     replay = Replay(
-        data.load(Path(environment["DATA_PATH"])),
+        flights,
         clock,
         service=environment["SERVICE_URL"],
         joiner=environment["JOINER_URL"],

@@ -26,6 +26,7 @@ from tests.cluster.access import Cluster
 
 REPO = Path(__file__).resolve().parents[2]
 START = "2013-03-18T06:00"
+pytestmark = pytest.mark.timeout(300)  # a second or two each on an idle machine, most of it importing scikit-learn
 USED = ("v1", "v2-good", "v2-nan")
 
 
@@ -45,7 +46,7 @@ def flights(built: Path) -> Flights:
     return data.load(built / versions.DATA_FILE)
 
 
-def until(what: str, true: Callable[[], bool], within: float = 30.0) -> None:
+def until(what: str, true: Callable[[], bool], within: float = 90.0) -> None:
     """Wait for a condition; fail with its name."""
     deadline = time.monotonic() + within
     while True:
@@ -84,13 +85,17 @@ class House:
     joiner: int
     replay: int
 
-    def start(self, module: str, port: int, **environment: str) -> subprocess.Popen[bytes]:
+    def launch(self, module: str, port: int, **environment: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [sys.executable, "-m", module],
             cwd=REPO,
             env={**os.environ, "PORT": str(port), "PYTHONPATH": str(REPO / "operator"), **environment},
         )
         self.processes.append(process)
+        return process
+
+    def start(self, module: str, port: int, **environment: str) -> subprocess.Popen[bytes]:
+        process = self.launch(module, port, **environment)
 
         def ready() -> bool:
             assert process.poll() is None, f"{module} ended with {process.returncode}"
@@ -200,7 +205,7 @@ def test_losses_in_the_metrics_are_the_losses_of_the_flights(house: House, fligh
 
     # A label comes after its flight's air time, which the speed has shrunk to wall seconds.
     delay = house.metric("ml_label_delay_seconds_sum") / house.metric("ml_label_delay_seconds_count")
-    assert delay == pytest.approx(float(np.mean(landed.air_time)) * 60 / position["speed"], rel=0.3)
+    assert delay == pytest.approx(float(np.mean(landed.air_time)) * 60 / position["speed"], rel=0.6)
 
     # A jump forgets what is in the air, and goes on from there.
     in_the_air = position["inTheAir"]
@@ -215,6 +220,21 @@ def test_losses_in_the_metrics_are_the_losses_of_the_flights(house: House, fligh
     spring = flown(flights, "2013-05-06T06:00", house.position()["eventSeconds"])
     assert count == len(spring)
     assert grown / count > 2 * losses.mean()
+
+
+def test_a_replay_waits_for_the_first_server_and_loses_no_flight(house: House) -> None:
+    house.replay = free_port()
+    house.launch(
+        "examples.flights.replay",
+        house.replay,
+        DATA_PATH=str(house.folder / versions.DATA_FILE),
+        SERVICE_URL=f"http://127.0.0.1:{house.server}",
+        JOINER_URL=f"http://127.0.0.1:{house.joiner}",
+        REPLAY_START=START,
+    )
+    house.serve("v1")
+    until("flights depart", lambda: house.position()["predicted"] > 20)
+    assert house.position()["failed"] == 0
 
 
 def test_nan_of_the_model_nan_of_the_labels_and_a_poisoned_sum(house: House) -> None:
