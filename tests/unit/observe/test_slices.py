@@ -35,6 +35,16 @@ def test_packing_loses_nothing(rows: dict[tuple[int, str], tuple[float, float]],
     assert packed[:2] == wanted[:2]
     assert not wanted or packed[-1] == wanted[-1]
     assert list(packed.rows(first)) == [row for row in flat if row[0] >= first]
+    later = [(60, "v9", 1.0, 2.0), (61, "v1", 3.0, 4.0)]
+    assert packed.moved(first, later) == PackedSlices([*packed.rows(first), *later])
+    assert packed == wanted
+
+
+def test_versions_that_are_gone_are_forgotten() -> None:
+    packed = PackedSlices([(index, f"v{index}", 1.0, 1.0) for index in range(100)])
+    moved = packed.moved(90, [(100, "v100", 1.0, 1.0)])
+    assert moved == PackedSlices([(index, f"v{index}", 1.0, 1.0) for index in range(90, 101)])
+    assert len(moved._versions) == 11
 
 
 def history(first: int, last: int) -> History:
