@@ -1,0 +1,20 @@
+"""One stage for all scenarios, taken down before other tests go on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.scenarios.play import Play, playing
+
+
+@pytest.fixture(scope="package")
+def play(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Play]:
+    folder = tmp_path_factory.mktemp("scenarios")
+    with playing(folder, request.session.items) as running:
+        yield running
+        failed = [name for name, story in running.stories.items() if story.done() and story.exception()]
+    if failed:
+        sys.stderr.write(f"--- {running.operator.log}, after {', '.join(failed)}\n{running.operator.text()[-8000:]}\n")
