@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from examples.flights import data, model, versions
+from examples.flights import data, model, replay, versions
 from examples.flights.data import Flights
 from tests.cluster.access import Cluster
 
@@ -378,3 +379,29 @@ def test_an_api_server_takes_the_manifests_without_a_warning(cluster: Cluster) -
         assert "deployment.apps/flights-canary serverside-applied" in said
     finally:
         cluster.kubectl("delete", "namespace", "flights", "--wait=false", "--ignore-not-found")
+
+
+def test_event_time_goes_on_from_where_it_is_bent() -> None:
+    wall = [0.0]
+    clock = replay.EventClock(1000.0, 10.0, wall=lambda: wall[0])
+    wall[0] = 5.0
+    assert clock.now() == 1050.0
+    clock.set(speed=100.0)
+    wall[0] = 6.0
+    assert clock.now() == 1150.0
+    clock.set(paused=True)
+    wall[0] = 60.0
+    assert clock.now() == 1150.0
+    clock.set(event=0.0, paused=False)
+    wall[0] = 61.0
+    assert clock.now() == 100.0
+
+
+def test_records_for_a_joiner_that_is_gone_are_given_up_after_a_while() -> None:
+    outbox = replay.Outbox(f"http://127.0.0.1:{free_port()}")
+    now = time.time()
+    for age in (30.0, replay.KEEP_SECONDS + 1, 1.0):
+        outbox.labels.append({"id": f"{age}", "label": 1.0, "time": now - age})
+    asyncio.run(outbox.send())
+    assert [record["id"] for record in outbox.labels] == ["1.0"]
+    assert outbox.given_up == 2
