@@ -111,12 +111,24 @@ def _create() -> None:
         run([*create, "--image", image], timeout=_READY_SECONDS + 120)
 
 
+_NO_OUTSIDE_NAMES = """
+.:53 {
+    errors
+    template ANY ANY {
+       rcode NXDOMAIN
+    }
+}
+"""
+
+
 def _keep_names_in(cluster: Cluster) -> None:
-    """Where nothing gets out, let the cluster's DNS say at once that it knows no outside name."""
+    """Where nothing gets out, let the cluster's DNS say at once that it knows no outside name.
+
+    A block of its own: within one block CoreDNS asks `template` before `kubernetes`, whatever the order in the file.
+    """
     corefile = cluster.get("--namespace", "kube-system", "configmap", "coredns")["data"]["Corefile"]
-    kept = re.sub(
-        r"forward \. /etc/resolv\.conf( \{[^}]*\})?", "template ANY ANY {\n       rcode NXDOMAIN\n    }", corefile
-    )
+    inside = re.sub(r"\n *forward \. /etc/resolv\.conf( \{[^}]*\})?", "", corefile)
+    kept = inside.replace(".:53 {", "cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {", 1) + _NO_OUTSIDE_NAMES
     patch = json.dumps({"data": {"Corefile": kept}})
     cluster.kubectl("--namespace", "kube-system", "patch", "configmap", "coredns", "--patch", patch)
     cluster.kubectl("--namespace", "kube-system", "rollout", "restart", "deployment/coredns")
