@@ -6,10 +6,12 @@ sum is not finite, says nothing: it is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
+from typing import Final
 
 from modelslo.api.spec import NoData, Severity
 from modelslo.judge.parameters import BurnRule, Parameters
@@ -17,6 +19,9 @@ from modelslo.observe.evidence import Slice, SliceTable
 
 # Under Hold at least this share of a burn-rate window must have been measured.
 _LEAST_COVERED = 0.5
+_MISSING: Final = b"\0"
+_GOOD: Final = b"\1"
+_BAD: Final = b"\2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,10 @@ class Burn:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The SLO over its window; ``remaining`` is the share of the error budget left, None while nothing was measured."""
+    """The SLO over its window; ``remaining`` is the share of the error budget left, None while nothing was measured.
+
+    ``flags`` holds what was measured of each slice up to slice ``last``, for the next table.
+    """
 
     sli: Mean
     slice_end: datetime | None
@@ -55,6 +63,8 @@ class Health:
     missing: int
     remaining: float | None
     burns: tuple[Burn, ...]
+    last: int
+    flags: bytes = field(repr=False)
 
     def burning(self, severity: Severity) -> bool | None:
         """Whether a rule of this severity burns; None when none does and one is unknown (or there is none)."""
@@ -66,40 +76,70 @@ class Health:
 
 def mean_of(slice_: Slice, versions: frozenset[str] | None, least: int) -> Mean:
     """Mean loss over the given versions (None: all), weighted by their samples."""
-    arms = [arm for version, arm in slice_.by_version.items() if versions is None or version in versions]
-    total, count = sum(arm[0] for arm in arms), sum(arm[1] for arm in arms)
+    total, count = _sums(slice_, versions)
     measured = isfinite(total) and isfinite(count) and count >= least
     return Mean(total / count if measured else None, int(count) if isfinite(count) else 0)
 
 
-def health_of(table: SliceTable, parameters: Parameters, versions: frozenset[str] | None = None) -> Health:
-    """Judges the window that ends with the table's last slice: one flag a slice, True is bad, None is missing."""
-    flags: dict[int, bool | None] = {}
-    newest: Mean = Mean(None, 0)
-    oldest_measured = None
-    for one in table.slices:
-        mean = mean_of(one, versions, parameters.min_slice_samples)
-        if mean.value is not None and oldest_measured is None:
-            oldest_measured = one.index
-        flags[one.index] = None if mean.value is None else mean.value > parameters.target
-        if one.index == table.last:
-            newest = mean
-    window = range(table.last - parameters.window_slices + 1, table.last + 1)
+def _sums(slice_: Slice, versions: frozenset[str] | None) -> tuple[float, float]:
+    total = count = 0.0
+    for version, (loss, samples) in slice_.by_version.items():
+        if versions is None or version in versions:
+            total += loss
+            count += samples
+    return total, count
+
+
+def health_of(
+    table: SliceTable, parameters: Parameters, versions: frozenset[str] | None = None, before: Health | None = None
+) -> Health:
+    """Judges the window that ends with the table's last slice.
+
+    `before` is the health of an earlier table of the same model, parameters and versions: closed slices are never
+    revised, so that only those behind it are looked at. The result is the same without it.
+    """
+    flags = _flags_of(table, parameters, versions, before)
+    judged = flags
     # Before the first sample there was no service: under Bad these slices do not count either.
-    born = oldest_measured if oldest_measured is not None else table.last + 1
     if parameters.no_data is NoData.BAD:
-        flags |= {index: True for index in window if index >= born and flags.get(index) is None}
-    values = [flags.get(index) for index in window]
-    good, bad = values.count(False), values.count(True)
+        born = len(flags) - len(flags.lstrip(_MISSING))
+        judged = flags[:born] + flags[born:].replace(_MISSING, _BAD)
+    good, bad = judged.count(_GOOD), judged.count(_BAD)
+    newest = table.slices[-1] if table.slices else None
     return Health(
-        sli=newest,
+        sli=mean_of(newest, versions, parameters.min_slice_samples)
+        if newest is not None and newest.index == table.last
+        else Mean(None, 0),
         slice_end=datetime.fromtimestamp((table.last + 1) * table.length, UTC),
         good=good,
         bad=bad,
-        missing=len(values) - good - bad,
+        missing=len(judged) - good - bad,
         remaining=_remaining(good, bad, parameters),
-        burns=tuple(_burn(rule, flags, table.last, parameters) for rule in parameters.burn_rules),
+        burns=tuple(_burn(rule, judged, parameters) for rule in parameters.burn_rules),
+        last=table.last,
+        flags=flags,
     )
+
+
+def _flags_of(
+    table: SliceTable, parameters: Parameters, versions: frozenset[str] | None, before: Health | None
+) -> bytes:
+    """One byte for each slice of the window, oldest first."""
+    first, target, least = table.last - parameters.window_slices + 1, parameters.target, parameters.min_slice_samples
+    flags, start = bytearray(parameters.window_slices), first
+    if before is not None and len(before.flags) == len(flags) and first <= before.last <= table.last:
+        kept = before.flags[table.last - before.last :]
+        flags[: len(kept)] = kept
+        start = before.last + 1
+    slices: Iterable[Slice] = table.slices
+    if start > first:
+        position = bisect_left(table.slices, start, key=lambda one: one.index)
+        slices = (table.slices[number] for number in range(position, len(table.slices)))
+    for one in slices:
+        total, count = _sums(one, versions)
+        if one.index >= start and count >= least and isfinite(total) and isfinite(count):
+            flags[one.index - first] = _BAD[0] if total / count > target else _GOOD[0]
+    return bytes(flags)
 
 
 def _remaining(good: int, bad: int, parameters: Parameters) -> float | None:
@@ -110,11 +150,12 @@ def _remaining(good: int, bad: int, parameters: Parameters) -> float | None:
     return 1 - bad / (parameters.budget * promised)
 
 
-def _burn(rule: BurnRule, flags: Mapping[int, bool | None], last: int, parameters: Parameters) -> Burn:
+def _burn(rule: BurnRule, flags: bytes, parameters: Parameters) -> Burn:
     def rate(length: int) -> float | None:
-        window = range(last - length + 1, last + 1)
-        measured = [flag for index in window if (flag := flags.get(index)) is not None]
+        window = flags[-length:]
+        bad = window.count(_BAD)
+        measured = bad + window.count(_GOOD)
         least = 1 if parameters.no_data is NoData.EXCLUDE else max(1.0, _LEAST_COVERED * length)
-        return sum(measured) / len(measured) / parameters.budget if len(measured) >= least else None
+        return bad / measured / parameters.budget if measured >= least else None
 
     return Burn(rule, rate(rule.long), rate(rule.short))

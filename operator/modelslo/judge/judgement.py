@@ -176,8 +176,10 @@ def _take_slices(parameters: Parameters, memory: Memory, evidence: Evidence, sce
     return replace(
         memory,
         table=table,
-        health=health_of(table, parameters),
-        stable_health=health_of(table, parameters, frozenset({stable})) if stable is not None else None,
+        health=health_of(table, parameters, before=memory.health),
+        stable_health=health_of(table, parameters, frozenset({stable}), memory.stable_health)
+        if stable is not None
+        else None,
     )
 
 

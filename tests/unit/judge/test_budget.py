@@ -52,6 +52,21 @@ def test_few_samples_and_sums_that_are_no_numbers_say_nothing() -> None:
         assert health.burning(Severity.FAST) is None
 
 
+@given(
+    st.lists(st.sampled_from([GOOD, BAD, None]), min_size=1, max_size=250),
+    st.integers(0, 250),
+    st.sampled_from(list(NoData)),
+)
+def test_going_on_from_an_earlier_table_changes_nothing(means: list[float | None], known: int, policy: NoData) -> None:
+    objective = spec_of().objective.model_copy(update={"no_data": policy})
+    of = parameters(spec_of().model_copy(update={"objective": objective}))
+    before = health_of(table(means[:known]), of) if means[:known] else None
+    # The observer drops what lies before the window
+    oldest = max(0, len(means) - of.window_slices)
+    new = table(means[oldest:], first=oldest)
+    assert health_of(new, of, before=before) == health_of(new, of)
+
+
 def test_a_rule_burns_when_both_windows_do() -> None:
     objective = spec_of().objective.model_dump(by_alias=True) | {
         "burnRates": [{"severity": "Fast", "long": "20m", "short": "5m", "factor": 4}]
