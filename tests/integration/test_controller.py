@@ -214,14 +214,21 @@ def test_suspend_is_seen_and_taken_back(shop: Shop) -> None:
         assert shop.conditions("calm")["Ready"][0] == "True"
 
 
-def test_only_the_chosen_namespaces(shop: Shop) -> None:
-    with shop.operator(NAMESPACES=shop.namespace) as operator:
-        operator.wait_leading()
-        shop.cluster.apply(json.dumps(shop.model("elsewhere")), "-n", "default")
-        shop.apply("here")
-        shop.wait("here", "Ready", "True")
-        assert "status" not in shop.cluster.get("mslo", "elsewhere", "-n", "default")
-    shop.cluster.kubectl("delete", "mslo", "elsewhere", "-n", "default")
+def test_confined_to_chosen_namespaces_it_needs_rights_there_only(shop: Shop) -> None:
+    kubectl, whom = shop.cluster.kubectl, f"--serviceaccount={SYSTEM}:{ACCOUNT}"
+    kubectl("delete", "clusterrolebinding", ACCOUNT)
+    kubectl("create", "rolebinding", ACCOUNT, f"--clusterrole={ACCOUNT}", whom, "-n", shop.namespace)
+    shop.cluster.apply(json.dumps(shop.model("elsewhere")), "-n", "default")
+    try:
+        with shop.operator(NAMESPACES=shop.namespace) as operator:
+            operator.wait_leading()
+            shop.apply("here")
+            shop.wait("here", "Ready", "True")
+            assert "status" not in shop.cluster.get("mslo", "elsewhere", "-n", "default")
+            assert refused(operator) == []
+    finally:
+        install_rights(shop.cluster)
+        kubectl("delete", "mslo", "elsewhere", "-n", "default")
 
 
 # --- leadership

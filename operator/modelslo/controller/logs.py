@@ -78,6 +78,8 @@ def configure(form: LogFormat, level: str, stream: TextIO | None = None) -> None
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # In a pod there is no kubeconfig, and that is no reason to warn.
+    logging.getLogger("kubernetes.aio.config.kube_config").setLevel(logging.ERROR)
     kopf = logging.getLogger("kopf")
     kopf.handlers = []
     kopf.propagate = True
