@@ -70,6 +70,6 @@ def test_uninstall_leaves_models_and_then_workloads(cluster: BareCluster) -> Non
     assert cluster.get("mslo", "fraud")["status"]["history"][0]["id"] == "d"
 
     cluster.kubectl("delete", "-k", str(REPO / "crds"), "--timeout=60s", timeout=90)
-    with pytest.raises(ClusterError, match="the server (doesn't have|could not find)"):
+    with pytest.raises(ClusterError, match=r"the server (doesn't have|could not find)"):
         cluster.get("mslo", "fraud")
     assert cluster.get("deployment", "fraud-stable")["spec"] == before
