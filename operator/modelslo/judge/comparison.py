@@ -123,7 +123,9 @@ def scaled(comparison: Comparison, history: Moments, gate: GateParameters) -> Co
         return comparison
     variance = history.variance or history.mean**2
     evidence = 2 * log(1 / gate.alpha)
-    best = evidence * (variance / (gate.margin * history.mean)) ** 2
+    margin = gate.margin * history.mean
+    ratio = variance / margin if margin > 0 else inf
+    best = evidence * ratio * ratio
     rho = best / (evidence + log(1 + evidence))
     # Losses so small that their squares vanish give no scale; a later block will.
     return replace(comparison, rho=rho) if 0 < rho < inf else comparison
