@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +17,9 @@ from urllib.parse import urlsplit
 MAX_HEAD = 16 * 1024
 MAX_BODY = 4 * 1024 * 1024
 READ_SECONDS = 10.0
+RESOLVE_SECONDS = 5.0
+_addresses: dict[str, tuple[float, str]] = {}
+"""host -> (monotonic time of the look-up, address)"""
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 413: "Content Too Large", 503: "Service Unavailable"}
 
 Handler = Callable[[str, bytes], Awaitable[object]]
@@ -63,7 +68,8 @@ async def call(method: str, url: str, body: object = None, *, timeout: float) ->
     """Ask `url` and return its JSON; OSError or TimeoutError when nobody answers, WebError when not 200."""
     parts = urlsplit(checked(url))
     async with asyncio.timeout(timeout):
-        reader, writer = await asyncio.open_connection(str(parts.hostname), parts.port or 80)
+        address = await _address(str(parts.hostname), parts.port or 80)
+        reader, writer = await asyncio.open_connection(address, parts.port or 80)
         try:
             data = b"" if body is None else json.dumps(body).encode()
             head = (
@@ -75,6 +81,18 @@ async def call(method: str, url: str, body: object = None, *, timeout: float) ->
         finally:
             writer.close()
     return _parse_answer(raw)
+
+
+async def _address(host: str, port: int) -> str:
+    """The address of a host, looked up at most every RESOLVE_SECONDS: not for each of a hundred connections a second."""
+    now = time.monotonic()
+    known = _addresses.get(host)
+    if known is not None and now - known[0] < RESOLVE_SECONDS:
+        return known[1]
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    address = str(found[0][4][0])
+    _addresses[host] = now, address
+    return address
 
 
 def json_object(body: bytes) -> dict[str, Any]:
