@@ -104,7 +104,8 @@ def line_of(status: dict[str, Any]) -> str:
     for kind, normal in (("DataSufficient", "True"), ("CanaryInProgress", "False"), ("Ready", "True")):
         condition = conditions.get(kind)
         if condition and (condition["status"] != normal or kind == "CanaryInProgress"):
-            parts.append(f"{kind} {condition['status']}: {condition['reason']}")
+            why = f" ({condition['message']})" if condition["status"] == "False" and normal == "True" else ""
+            parts.append(f"{kind} {condition['status']}: {condition['reason']}{why}")
     return " | ".join(parts)
 
 
