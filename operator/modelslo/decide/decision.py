@@ -12,7 +12,7 @@ from modelslo.decide.guard import guard
 from modelslo.decide.reasons import Action, Reason
 from modelslo.decide.retrain import wanted_retrain
 from modelslo.decide.revision import revision_of, version_of
-from modelslo.decide.rollout import canary_ready, desired_canary_replicas, step_started, steps_of
+from modelslo.decide.rollout import desired_canary_replicas, never_available, step_started, steps_of
 from modelslo.decide.snapshot import Snapshot, Workload
 from modelslo.judge.comparison import e_value
 from modelslo.judge.judgement import CanaryJudgement, Judgement, Verdict
@@ -183,7 +183,7 @@ def _with_rollout(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
     if changed is not None:
         return changed
     wanted = desired_canary_replicas(case.spec, case.status, case.snapshot)
-    if pair.canary.deadline_exceeded and not canary_ready(wanted, pair.canary):
+    if never_available(wanted, pair.canary, rollout, case.now):
         decision = Decision(
             Action.ROLLBACK,
             Reason.CANARY_UNAVAILABLE,

@@ -58,6 +58,24 @@ def canary_ready(wanted: int | None, canary: Workload | None) -> bool:
     return least > 0 and canary.available >= least and canary.updated >= least
 
 
+def never_available(wanted: int | None, canary: Workload, rollout: RolloutStatus, now: datetime) -> bool:
+    """Whether the step's pods did not become available in time.
+
+    Kubernetes watches that deadline only while it rolls a template out, and at zero pods it is done with that at once:
+    for the pods that are added then the deadline is kept here.
+    """
+    if canary_ready(wanted, canary):
+        return False
+    if canary.deadline_exceeded:
+        return True
+    if step_started(rollout) is not None or canary.replicas < max(1, wanted or 1):
+        return False
+    since = rollout.transitions[-1].started_at
+    if canary.unavailable_since is not None:
+        since = max(since, canary.unavailable_since)
+    return (now - since).total_seconds() >= canary.progress_deadline
+
+
 def with_ready_time(status: ModelSLOStatus, spec: ModelSLOSpec, snapshot: Snapshot, now: datetime) -> ModelSLOStatus:
     """Writes down when the pods of the current step became available."""
     rollout = status.rollout

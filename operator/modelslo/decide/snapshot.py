@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+# What Kubernetes takes for progressDeadlineSeconds (s).
+PROGRESS_DEADLINE: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,8 @@ class Workload:
     """A Deployment. ``template`` is its pod template as the API server returned it, never changed in place.
 
     ``replicas`` is the wish in spec; ``total``, ``updated``, ``ready`` and ``available`` come from status.
-    ``deadline_exceeded`` is Progressing=False with reason ProgressDeadlineExceeded. ``failure`` is ReplicaFailure's
+    ``deadline_exceeded`` is Progressing=False with reason ProgressDeadlineExceeded; ``progress_deadline`` is the time
+    (s) that pods may take. ``unavailable_since`` is since when Available is False. ``failure`` is ReplicaFailure's
     message (quota, admission).
     """
 
@@ -29,6 +34,8 @@ class Workload:
     ready: int = 0
     available: int = 0
     deadline_exceeded: bool = False
+    progress_deadline: float = PROGRESS_DEADLINE
+    unavailable_since: datetime | None = None
     failure: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
 

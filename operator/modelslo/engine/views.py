@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from modelslo.act.names import ANNOTATION_APPROVE, LABEL_MODEL, LABEL_OPERATION
 from modelslo.api.resource import InvalidResource, parse_spec, parse_status
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
-from modelslo.decide.snapshot import JobState, RetrainJob, Workload
+from modelslo.decide.snapshot import PROGRESS_DEADLINE, JobState, RetrainJob, Workload
 from modelslo.observe.evidence import ModelKey
 
 Body = Mapping[str, Any]
@@ -80,6 +81,7 @@ def workload_of(body: Body) -> Workload:
     metadata, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
     conditions = conditions_of(status)
     progressing, failure = conditions.get("Progressing", {}), conditions.get("ReplicaFailure", {})
+    available = conditions.get("Available", {})
     return Workload(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -94,6 +96,8 @@ def workload_of(body: Body) -> Workload:
         available=int(status.get("availableReplicas", 0)),
         deadline_exceeded=progressing.get("status") == "False"
         and progressing.get("reason") == "ProgressDeadlineExceeded",
+        progress_deadline=float(spec.get("progressDeadlineSeconds", PROGRESS_DEADLINE)),
+        unavailable_since=_transition(available) if available.get("status") == "False" else None,
         failure=str(failure.get("message", "")) if failure.get("status") == "True" else "",
         annotations=dict(metadata.get("annotations") or {}),
     )
@@ -125,6 +129,11 @@ def autoscaled_by(body: Body) -> Ref | None:
 def conditions_of(status: Body) -> dict[str, Body]:
     """The conditions by type."""
     return {str(c.get("type")): c for c in status.get("conditions") or ()}
+
+
+def _transition(condition: Body) -> datetime | None:
+    at = condition.get("lastTransitionTime")
+    return datetime.fromisoformat(at) if at else None
 
 
 def _refs(namespace: str, spec: ModelSLOSpec | None) -> tuple[Ref, ...]:

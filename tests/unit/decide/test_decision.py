@@ -16,6 +16,7 @@ from modelslo.api.status import (
     OperationType,
     RejectedRevision,
     RetrainRun,
+    Transition,
 )
 from modelslo.decide.decision import Decision, decide
 from modelslo.decide.reasons import Action, Reason
@@ -78,6 +79,34 @@ def test_a_canary_that_never_becomes_available_is_rolled_back_whatever_prometheu
     decision = decided(rolling(), snapshot(canary=stuck), judgement(problem=Problem(Unknown.NO_DATA, "")))
     assert (decision.action, decision.reason) == (Action.ROLLBACK, Reason.CANARY_UNAVAILABLE)
     assert "quota" in decision.message
+
+
+@pytest.mark.parametrize(
+    ("since_start", "since_unavailable", "pods", "expected"),
+    [
+        (599, 599, 1, Action.HOLD),
+        (600, 600, 1, Action.ROLLBACK),
+        (600, None, 1, Action.ROLLBACK),  # enough of the other pods are there
+        (9000, 10, 1, Action.HOLD),  # scaled long after the start: it was suspended, or the operator away
+        (9000, 600, 1, Action.ROLLBACK),
+        (9000, 9000, 0, Action.HOLD),  # not scaled yet
+    ],
+)
+def test_a_canary_scaled_from_zero_has_the_same_deadline(
+    since_start: int, since_unavailable: int | None, pods: int, expected: Action
+) -> None:
+    """Kubernetes keeps none for pods that are added to a Deployment whose roll-out was complete, as at zero pods."""
+    unavailable = None if since_unavailable is None else NOW - timedelta(seconds=since_unavailable)
+    stuck = workload("fraud-canary", "v2", pods, available=0, ready=0, unavailable_since=unavailable)
+    waiting = rolling(transitions=[Transition(started_at=NOW - timedelta(seconds=since_start))])
+    decision = decided(waiting, snapshot(canary=stuck), judgement(problem=Problem(Unknown.NO_DATA, "")))
+    reason = Reason.WAITING_FOR_PODS if expected is Action.HOLD else Reason.CANARY_UNAVAILABLE
+    assert (decision.action, decision.reason) == (expected, reason)
+
+
+def test_a_canary_that_was_available_once_is_not_judged_by_the_deadline_of_its_start() -> None:
+    shaken = workload("fraud-canary", "v2", 1, available=0, ready=0, unavailable_since=NOW - timedelta(hours=1))
+    assert decided(rolling(), snapshot(canary=shaken), judgement(Verdict.UNDECIDED)).action is not Action.ROLLBACK
 
 
 def test_a_late_canary_is_held_unless_the_user_wants_it_rolled_back() -> None:
