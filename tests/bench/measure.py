@@ -105,7 +105,7 @@ def measured(
         result.kinds = Counter(model.kind for model in place.models)
         say(f"{models} models: {dict(result.kinds)}; objects made in {time.time() - place.began:.0f} s")
         with place.operator() as operator:
-            result.first_pass = _until_judged(operator, models)
+            result.first_pass = until_judged(operator, models)
             say(f"first pass over all: {result.first_pass:.1f} s after the start of the process")
             _wait_until(place.filled_at(), operator)
             _window(result, place, operator, seconds)
@@ -114,14 +114,14 @@ def measured(
         if restart:
             # The operator was killed with -9: its Lease is still held. A restarted container has the pod's name.
             with place.operator() as again:
-                result.restart = _until_judged(again, models)
+                result.restart = until_judged(again, models)
             with place.operator("another") as another:
-                result.takeover = _until_judged(another, models)
+                result.takeover = until_judged(another, models)
             say(f"after kill -9: all judged {result.restart:.1f} s later by the same pod, {result.takeover:.1f} s else")
         yield result, place
 
 
-def _until_judged(operator: Operator, models: int) -> float:
+def until_judged(operator: Operator, models: int) -> float:
     """Seconds until every model was judged once."""
     began = time.monotonic()
     while True:

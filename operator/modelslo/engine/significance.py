@@ -53,6 +53,8 @@ def _records(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _moved(before: Any, after: Any) -> bool:
+    if before == after:
+        return False
     if isinstance(before, bool) or isinstance(after, bool):
         return bool(before != after)
     if isinstance(before, int | float) and isinstance(after, int | float):
