@@ -33,6 +33,13 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 SIDE_BY_SIDE: Final = 5
 NO_KILL: Final = ""
 KILLED: Final = -9
+# Many operators on few cores: leadership is not what is tried here.
+PATIENT_LEASE: Final = {
+    "LEASE_DURATION": "60",
+    "LEASE_RENEW_DEADLINE": "45",
+    "LEASE_RETRY": "2",
+    "LEASE_REQUEST_TIMEOUT": "1.9",
+}
 # Losses of one round; a version's mean scales them.
 PATTERN: Final = (0.4, 0.7, 0.8, 0.9, 1.0, 1.0, 1.1, 1.2, 1.3, 1.6)
 RATE: Final = 100.0
@@ -231,6 +238,7 @@ class Case:
             "SETTLE": "1",
             "STATUS_INTERVAL": "1",
             "FAILPOINT": point,
+            **PATIENT_LEASE,
         }
         return Operator(self.cluster.kubeconfig, self.folder, settings=settings)
 
