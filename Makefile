@@ -61,6 +61,10 @@ integration: venv ## tests on a bare control plane and a real Prometheus (CLUSTE
 e2e: venv ## tests with pods on the kind cluster, which is brought up and left up
 	$(BIN)/pytest tests/e2e $(if $(CLUSTER),--cluster=$(CLUSTER))
 
+.PHONY: bench
+bench: venv ## 100 and 500 ModelSLOs on a bare control plane and a real Prometheus: one table (about 20 minutes)
+	$(BIN)/python -m tests.bench
+
 .PHONY: test
 test: lint types unit integration e2e ## everything: lint, types, unit, integration, e2e
 
