@@ -17,8 +17,9 @@ from modelslo.observe.evidence import Gap, QueryRecord
 from modelslo.observe.failure import QueryError, QueryFailure, QueryTimeout
 
 T = TypeVar("T")
-# A name server may keep a thread longer than any deadline of ours; after this many seconds we stop waiting.
-_GRACE: Final = 2.0
+# The deadline of the exchange is kept by the client. Reading the answer takes longer on a busy machine, and a name
+# server may keep a thread for ever: this many seconds later we stop waiting.
+_GRACE: Final = 10.0
 OK: Final = "Ok"
 
 
