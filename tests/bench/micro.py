@@ -19,6 +19,7 @@ from modelslo.decide.snapshot import Snapshot
 from modelslo.decide.transition import apply_decision
 from modelslo.engine.asks import selector_of
 from modelslo.engine.evaluate import evaluate, prepared, reported
+from modelslo.engine.record import record_line
 from modelslo.engine.significance import dumped, significance
 from modelslo.engine.views import workload_of
 from modelslo.judge.judgement import Memory
@@ -121,6 +122,9 @@ class Case:
             "judge and decide": best(judged(evidence), 200),
             "judge and decide, a slice of 8,064 closed": best(judged(closed), 50),
             "judge and decide, 8,064 slices new": best(judged(evidence, Memory()), 3),
+            "record of a decision (28 days of slices in it)": best(
+                lambda: record_line(evidence, result.decision, self.spec, self.status, "x", now), 2
+            ),
             "report": best(
                 lambda: reported(result, self.status, self.spec, self.parameters, self.snapshot, 1, now), 300
             ),

@@ -17,20 +17,32 @@ from pydantic import BaseModel
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
 from modelslo.decide.decision import Decision
-from modelslo.observe.evidence import Evidence
+from modelslo.observe.evidence import Evidence, SliceTable
 
 
 def evidence_json(evidence: Evidence) -> str:
     """`evidence` in one canonical form: the same evidence is the same text. Query times are left out of it."""
-    plain = _plain(evidence)
+    return _canonical(_plain_evidence(evidence))
+
+
+def _canonical(plain: Mapping[str, Any]) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _plain_evidence(evidence: Evidence) -> dict[str, Any]:
+    plain: dict[str, Any] = _plain(evidence)
     for query in plain["queries"]:
         query.pop("seconds", None)
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return plain
 
 
 def digest_of(evidence: Evidence) -> str:
     """SHA-256 of the evidence."""
-    return hashlib.sha256(evidence_json(evidence).encode()).hexdigest()
+    return _digest(_plain_evidence(evidence))
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(plain).encode()).hexdigest()
 
 
 def record_line(
@@ -42,16 +54,17 @@ def record_line(
     now: datetime,
 ) -> str:
     """What is needed to judge and decide again, and what came of it."""
+    seen = _plain_evidence(evidence)
     line = {
         "record": "decision",
         "time": now.isoformat(),
         "model": str(evidence.model),
         "decision": decision_id,
         "outcome": _plain(decision),
-        "digest": digest_of(evidence),
+        "digest": _digest(seen),
         "spec": _plain(spec),
         "status": _plain(before),
-        "evidence": json.loads(evidence_json(evidence)),
+        "evidence": seen,
     }
     return json.dumps(line, separators=(",", ":"), allow_nan=False)
 
@@ -68,7 +81,18 @@ class Recorder:
         stream.flush()
 
 
+def _rows(table: SliceTable) -> list[list[Any]]:
+    """[index, version, sum of losses, samples]: a window of 28 days has 8,000 of them, so they are short and quick."""
+    return [
+        [one.index, version, total if isfinite(total) else str(total), count if isfinite(count) else str(count)]
+        for one in table.slices
+        for version, (total, count) in one.by_version.items()
+    ]
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, SliceTable):
+        return {"length": value.length, "first": value.first, "last": value.last, "slices": _rows(value)}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
     if isinstance(value, BaseModel):
