@@ -120,7 +120,16 @@ class Counts:
 class Replay:
     """Walks the flights; everything happens on one event loop."""
 
-    def __init__(self, flights: Flights, clock: EventClock, *, service: str, joiner: str, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        flights: Flights,
+        clock: EventClock,
+        *,
+        service: str,
+        joiner: str,
+        timeout: float = 5.0,
+        most_open: int = 256,
+    ) -> None:
         self.flights = flights
         self.clock = clock
         self.counts = Counts()
@@ -128,6 +137,7 @@ class Replay:
         self.nan_labels = 0.0
         self._service = f"{web.checked(service)}/predict"
         self._timeout = timeout
+        self._most_open = most_open
         self._next = self._index_at(clock.now())
         self._epoch = 0  # grows with each jump: answers from before it are nobody's
         self._landings: list[tuple[float, str, float]] = []  # heap of (event time, id, minutes)
@@ -143,8 +153,10 @@ class Replay:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), TICK)
         finally:
-            sender.cancel()
-            await asyncio.gather(sender, *self._open, return_exceptions=True)
+            under_way = [sender, *self._open]
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     def step(self) -> None:
         """Start what has left and label what has landed by now."""
@@ -153,6 +165,9 @@ class Replay:
         while self._next < last:
             self._depart(self._next)
             self._next += 1
+        self._land(now)
+
+    def _land(self, now: float) -> None:
         while self._landings and self._landings[0][0] <= now:
             _, key, minutes = heapq.heappop(self._landings)
             spoilt = self.nan_labels > 0 and self._random.random() < self.nan_labels
@@ -177,6 +192,7 @@ class Replay:
             "finished": self._next >= len(self.flights),
             "nanLabels": self.nan_labels,
             "inTheAir": len(self._landings),
+            "open": len(self._open),
             "givenUp": self.outbox.given_up,
             **vars(self.counts),
         }
@@ -185,7 +201,7 @@ class Replay:
         return int(np.searchsorted(self.flights.departure, event, side="left"))
 
     def _depart(self, index: int) -> None:
-        if len(self._open) >= 256:
+        if len(self._open) >= self._most_open:
             self.counts.overloaded += 1
             return
         task = asyncio.get_running_loop().create_task(self._predict(index, self._epoch))
@@ -214,6 +230,7 @@ class Replay:
         landing = float(self.flights.landing[index])
         if np.isfinite(landing):
             heapq.heappush(self._landings, (landing, key, float(self.flights.air_time[index])))
+            self._land(self.clock.now())  # a late answer may come after the landing
 
     async def _sending(self) -> None:
         while True:
@@ -309,6 +326,8 @@ async def serve(environment: Mapping[str, str]) -> None:
         clock,
         service=environment["SERVICE_URL"],
         joiner=environment["JOINER_URL"],
+        timeout=float(environment.get("REPLAY_TIMEOUT_SECONDS", "5")),
+        most_open=int(environment.get("REPLAY_MAX_OPEN", "256")),
     )
     control = Control(replay, faults=environment.get("REPLAY_FAULTS", "0") == "1")
     listening = await web.start(control.routes(), "0.0.0.0", int(environment.get("PORT", "8080")))  # noqa: S104

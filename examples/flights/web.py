@@ -84,7 +84,7 @@ async def call(method: str, url: str, body: object = None, *, timeout: float) ->
 
 
 async def _address(host: str, port: int) -> str:
-    """The address of a host, looked up at most every RESOLVE_SECONDS: not for each of a hundred connections a second."""
+    """The address of a host, looked up every RESOLVE_SECONDS and not for each of a hundred connections a second."""
     now = time.monotonic()
     known = _addresses.get(host)
     if known is not None and now - known[0] < RESOLVE_SECONDS:

@@ -134,7 +134,8 @@ class House:
         """All that the paused replay has sent is in the metrics."""
         position = self.position()
         return bool(
-            self.metric("ml_predictions_total") == position["predicted"]
+            position["open"] == 0
+            and self.metric("ml_predictions_total") == position["predicted"]
             and self.metric("ml_labels_total") + self.metric("ml_labels_dropped_total") == position["labelled"]
         )
 
@@ -164,6 +165,8 @@ def house(built: Path) -> Iterator[House]:
             REPLAY_START=START,
             REPLAY_PAUSED="1",
             REPLAY_FAULTS="1",
+            REPLAY_TIMEOUT_SECONDS="60",  # a busy machine may be slow, but no flight gets lost
+            REPLAY_MAX_OPEN="10000",
         )
         yield made
     finally:
@@ -204,9 +207,9 @@ def test_losses_in_the_metrics_are_the_losses_of_the_flights(house: House, fligh
     for segment in data.SEGMENTS:
         assert house.metric("ml_huber_loss_count", segment=segment) == np.sum(segments == segment)
 
-    # A label comes after its flight's air time, which the speed has shrunk to wall seconds.
+    # A label comes after its flight's air time, which the speed has shrunk to wall seconds (a late answer shortens it).
     delay = house.metric("ml_label_delay_seconds_sum") / house.metric("ml_label_delay_seconds_count")
-    assert delay == pytest.approx(float(np.mean(landed.air_time)) * 60 / position["speed"], rel=0.6)
+    assert 0 < delay < 1.3 * float(np.mean(landed.air_time)) * 60 / position["speed"]
 
     # A jump forgets what is in the air, and goes on from there.
     in_the_air = position["inTheAir"]
@@ -232,6 +235,7 @@ def test_a_replay_waits_for_the_first_server_and_loses_no_flight(house: House) -
         SERVICE_URL=f"http://127.0.0.1:{house.server}",
         JOINER_URL=f"http://127.0.0.1:{house.joiner}",
         REPLAY_START=START,
+        REPLAY_TIMEOUT_SECONDS="60",
     )
     house.serve("v1")
     until("flights depart", lambda: house.position()["predicted"] > 20)
