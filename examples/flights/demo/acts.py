@@ -11,7 +11,7 @@ from typing import Any
 from examples.flights.demo.kube import NAMESPACE, Kube
 from examples.flights.demo.view import ActError, View
 
-STABLE, CANARY, JOINER = "flights-stable", "flights-canary", "flights-joiner"
+STABLE, CANARY, JOINER, REPLAY = "flights-stable", "flights-canary", "flights-joiner", "flights-replay"
 SPRING = "2013-04-24"
 STABLE_PODS = 3
 
@@ -121,7 +121,7 @@ def act_2(demo: Demo) -> None:
 def act_3(demo: Demo) -> None:
     """Drift: a retrain Job trains, its candidate passes the canary and is promoted, the loss falls."""
     jobs_before = {job["metadata"]["name"] for job in demo.kube.items("jobs")}
-    demo.kube.service("flights-replay", "/jump", {"date": SPRING})
+    demo.kube.post(REPLAY, "/jump", {"date": SPRING})
     demo.mark(f"the world moves to {SPRING}")
     demo.view.say(f"the replay jumps to {SPRING}: spring came")
     demo.view.until(
@@ -157,11 +157,11 @@ def act_3(demo: Demo) -> None:
 def act_4(demo: Demo) -> None:
     """Broken data: the operator holds still, says why, and recovers by itself."""
     before = [demo.deployment(name)["metadata"]["generation"] for name in (STABLE, CANARY)]
-    demo.kube.service(JOINER, "/faults", {"invalid": "observe"})
-    demo.kube.service("flights-replay", "/faults", {"nanLabels": True})
+    demo.kube.post(JOINER, "/faults", {"invalid": "observe"})
+    demo.kube.post(REPLAY, "/faults", {"nanLabels": True})
     demo.mark("NaN labels")
     held(demo, "NaN in the losses of stable: hold", {"NaNLoss"})
-    demo.kube.service("flights-replay", "/faults", {"nanLabels": False})
+    demo.kube.post(REPLAY, "/faults", {"nanLabels": False})
     demo.kube.run("scale", "deployment", JOINER, "--namespace", NAMESPACE, "--replicas=0")
     demo.mark("the joiner is gone")
     held(demo, "the joiner is gone: hold", {"NoData", "Stale", "VersionNotSeen"})

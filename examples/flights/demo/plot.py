@@ -9,6 +9,7 @@ from pathlib import Path
 from examples.flights.demo.acts import Demo
 
 _WINDOW = "12s"  # a day of the replay
+_LEAST_LABELS = 2  # a second: fewer make no curve
 
 
 def draw(demo: Demo, start: float, end: float, target: float, path: Path) -> None:
@@ -20,7 +21,7 @@ def draw(demo: Demo, start: float, end: float, target: float, path: Path) -> Non
 
     query = (
         f"sum by (model_version) (rate(ml_huber_loss_sum[{_WINDOW}]))"
-        f" / sum by (model_version) (rate(ml_huber_loss_count[{_WINDOW}]))"
+        f" / (sum by (model_version) (rate(ml_huber_loss_count[{_WINDOW}])) > {_LEAST_LABELS})"
     )
     figure, axes = plt.subplots(figsize=(14, 6), layout="constrained")
     for series in sorted(demo.kube.prometheus(query, start=start, end=end, step=1), key=lambda one: str(one["metric"])):
@@ -28,11 +29,13 @@ def draw(demo: Demo, start: float, end: float, target: float, path: Path) -> Non
         kept = [(at, value) for at, value in points if isfinite(value)]
         if kept:
             axes.plot(*zip(*kept, strict=True), label=series["metric"].get("model_version", "?"), linewidth=1.6)
+    axes.set_ylim(bottom=0)
+    axes.set_ylim(top=axes.get_ylim()[1] * 1.25)
     axes.axhline(target, color="grey", linestyle="--", linewidth=1, label="target")
     top = axes.get_ylim()[1]
     for number, (at, text) in enumerate(demo.marks):
         axes.axvline(at - start, color="black", linewidth=0.6, alpha=0.6)
-        axes.text(at - start + 1, top * (0.98 - 0.05 * (number % 4)), text, fontsize=8, va="top")
+        axes.text(at - start + 1, top * (0.99 - 0.04 * (number % 5)), text, fontsize=8, va="top", clip_on=True)
     axes.set(
         xlabel="seconds (12 s are a day)",
         ylabel="mean Huber loss, sliding day (minutes²)",
