@@ -39,7 +39,7 @@ print(len(seen), socket.gethostbyname("web.%s.svc.cluster.local" % open(
 """
 LEAVE = """
 import socket, time
-for address in "198.51.100.7", "10.123.45.67", "2001:db8::7":
+for address in "198.51.100.7", "203.0.113.9", "2001:db8::7":
     began = time.monotonic()
     try:
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)

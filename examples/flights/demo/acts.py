@@ -12,7 +12,7 @@ from examples.flights.demo.kube import NAMESPACE, Kube
 from examples.flights.demo.view import ActError, View
 
 STABLE, CANARY, JOINER, REPLAY = "flights-stable", "flights-canary", "flights-joiner", "flights-replay"
-SPRING = "2013-04-24"
+RECENT, SPRING = "2013-03-25", "2013-04-28"
 STABLE_PODS = 3
 
 
@@ -46,6 +46,12 @@ class Demo:
         self.kube.run("patch", "deployment", CANARY, "--namespace", NAMESPACE, "--patch", json.dumps(patch))
         self.mark(f"{version} starts as canary")
         self.view.say(f"version {version} is put into Deployment {CANARY}")
+
+    def jump(self, date: str) -> None:
+        """Moves the replay to another day; flights in the air land nowhere."""
+        self.kube.post(REPLAY, "/jump", {"date": date})
+        self.mark(f"jump to {date}")
+        self.view.say(f"the replay jumps to {date}")
 
     def canary_empty(self) -> bool:
         canary = self.deployment(CANARY)
@@ -112,6 +118,7 @@ def act_2(demo: Demo) -> None:
     demo.view.holds("v1-aa, the same model, is not rolled back", lambda: demo.rejected("v1-aa") is None, during=45)
     if demo.version(STABLE) == "v1-aa":
         demo.view.say("  v1-aa was found good in the meantime and promoted, which is right too")
+    demo.jump(RECENT)
     demo.start_canary("v2-good")
     demo.view.until("v2-good is promoted: stable serves it with all pods", lambda: demo.serves("v2-good"), within=240)
     demo.mark("v2-good promoted")
@@ -121,9 +128,7 @@ def act_2(demo: Demo) -> None:
 def act_3(demo: Demo) -> None:
     """Drift: a retrain Job trains, its candidate passes the canary and is promoted, the loss falls."""
     jobs_before = {job["metadata"]["name"] for job in demo.kube.items("jobs")}
-    demo.kube.post(REPLAY, "/jump", {"date": SPRING})
-    demo.mark(f"the world moves to {SPRING}")
-    demo.view.say(f"the replay jumps to {SPRING}: spring came")
+    demo.jump(SPRING)
     demo.view.until(
         "stable burns its budget and a retrain Job is launched",
         lambda: bool({job["metadata"]["name"] for job in demo.kube.items("jobs")} - jobs_before),
