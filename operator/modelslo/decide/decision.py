@@ -230,8 +230,20 @@ def _verdict(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
             message = f"Good so far; judged for {age:.0f} of {timing.min_duration:.0f} s. {_comparison(case, canary)}"
             return _hold(Reason.UNDECIDED, message)
         case Verdict.NOT_WORSE:
-            return _good(case, pair, rollout, canary)
-    return _late(case, pair, canary) if age > timing.deadline else _advance(case, pair, rollout, canary)
+            return _pods_missing(pair, 1) or _good(case, pair, rollout, canary)
+    if age > timing.deadline:
+        return _late(case, pair, canary)
+    wanted = desired_canary_replicas(case.spec, case.status, case.snapshot)
+    least = max(1, pair.canary.replicas if wanted is None else wanted)
+    return _pods_missing(pair, least) or _advance(case, pair, rollout, canary)
+
+
+def _pods_missing(pair: _Pair, least: int) -> Decision | None:
+    """What does not run is not moved forward, however good its losses were: the joiner keeps them."""
+    available = pair.canary.available
+    if available >= least:
+        return None
+    return _hold(Reason.WAITING_FOR_PODS, f"{available} of {least} pods of the canary are available.")
 
 
 def _comparison(case: _Case, canary: CanaryJudgement) -> str:

@@ -104,9 +104,15 @@ def test_a_canary_scaled_from_zero_has_the_same_deadline(
     assert (decision.action, decision.reason) == (expected, reason)
 
 
-def test_a_canary_that_was_available_once_is_not_judged_by_the_deadline_of_its_start() -> None:
-    shaken = workload("fraud-canary", "v2", 1, available=0, ready=0, unavailable_since=NOW - timedelta(hours=1))
-    assert decided(rolling(), snapshot(canary=shaken), judgement(Verdict.UNDECIDED)).action is not Action.ROLLBACK
+@pytest.mark.parametrize("verdict", [Verdict.NOT_WORSE, Verdict.UNDECIDED])
+def test_a_canary_that_lost_its_pods_is_neither_promoted_nor_advanced(verdict: Verdict) -> None:
+    """Its losses stay good: the joiner keeps them. Nor is it rolled back by the deadline of its start."""
+    crashing = workload("fraud-canary", "v2", 1, available=0, ready=0, unavailable_since=NOW - timedelta(hours=1))
+    assert decided(rolling(), snapshot(), judgement(verdict)).action in (Action.PROMOTE, Action.ADVANCE)
+    decision = decided(rolling(), snapshot(canary=crashing), judgement(verdict))
+    assert (decision.action, decision.reason) == (Action.HOLD, Reason.WAITING_FOR_PODS)
+    bad = decided(rolling(), snapshot(canary=crashing), judgement(Verdict.WORSE))
+    assert bad.action is Action.ROLLBACK
 
 
 def test_a_late_canary_is_held_unless_the_user_wants_it_rolled_back() -> None:
