@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _GATHER: Final = 0.25
 _LONGEST_PAUSE: Final = 1.0
 _SHORTEST: Final = 15.0
+# What was judged so many intervals in the future was judged by a clock that was wrong.
+_CLOCK_SLACK: Final = 2.0
 Lane = tuple[float, Source]
 
 
@@ -133,8 +135,11 @@ class Scheduler:
         ticks: dict[float, float] = {}
         for key, interval in self._states.intervals():
             tick = ticks.setdefault(interval, tick_of(now, interval))
-            if tick > self._ticked.get(interval, 0.0):
+            # Not the last one: a new one, or the clock was set back.
+            if tick != self._ticked.get(interval):
                 due.setdefault(interval, []).append(key)
+        # An interval that no model has any more is never due.
+        self._ticked = {interval: tick for interval, tick in self._ticked.items() if interval in ticks}
         for interval, keys in due.items():
             self._ticked[interval] = ticks[interval]
             self._begin(keys, ticks[interval], interval)
@@ -207,7 +212,11 @@ class Scheduler:
         plan = state.plan
         if not isinstance(plan, Plan) or self._backing_off(state):
             return None
-        if state.judged_at is not None and state.judged_at >= tick - plan.parameters.timing.settle:
+        timing = plan.parameters.timing
+        if state.judged_at is not None and state.judged_at > tick - timing.settle + _CLOCK_SLACK * timing.interval:
+            log.warning("The clock was set back; judging begins again", extra={"model": str(key)})
+            state.forget()
+        if state.judged_at is not None and state.judged_at >= tick - timing.settle:
             return None  # judged already
         return ask_for(key, plan.source, plan.selector, plan.parameters, model.status, state.judged_at, tick)
 

@@ -32,6 +32,10 @@ class ModelState:
     retry_at: float = 0.0
     trouble: Trouble | None = None
 
+    def forget(self) -> None:
+        """Judge from the beginning: the history is replayed."""
+        self.memory, self.judged_at = Memory(), None
+
     def failed(self, work: str, now: float) -> float:
         """Count a failure of this kind of work; seconds until the next try."""
         self.failing = work
@@ -84,4 +88,4 @@ class States:
             == (state.plan.parameters, state.plan.selector, state.plan.source)
         )
         if not same:
-            state.memory, state.judged_at = Memory(), None
+            state.forget()
