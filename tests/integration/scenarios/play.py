@@ -29,6 +29,9 @@ T = TypeVar("T")
 PROXIES: Final = 4
 # Longest wait for the end of one scenario; the longest takes about three minutes on an idle machine.
 LONGEST: Final = 420.0
+# More than a promotion needs at falsePromote 5 % and minSamples 100.
+_CONVINCING: Final = 100.0
+_ENOUGH: Final = 300
 # The operator's own default Lease: what is tested here is not who leads.
 _LEASE: Final = {
     "LEASE_DURATION": "15",
@@ -110,6 +113,13 @@ class Subject:
 
     def sufficient(self) -> bool:
         return self.condition("DataSufficient")[0] == "True"
+
+    def convinced(self) -> bool:
+        """Whether the evidence for the canary suffices for a promotion: it then stays at its step."""
+        rollout, comparison = self.status().get("rollout", {}), self.status().get("comparison", {})
+        if not rollout or "readyAt" not in rollout["transitions"][-1]:
+            return False
+        return bool(comparison.get("ePromote", 0.0) > _CONVINCING and comparison["canarySamples"] > _ENOUGH)
 
     def decisions(self, version: str | None = None) -> list[tuple[str, str]]:
         """Action and reason of what was decided, oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -19,6 +20,15 @@ class Fault(StrEnum):
     HALF = "half"  # every second series is missing, and nothing says so
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that gave up is what happens before a Prometheus that fails."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class Proxy:
     """Listens until closed; `fault` says how it answers."""
 
@@ -27,7 +37,7 @@ class Proxy:
         self.fault = Fault.NONE
         self._healthy = threading.Event()
         self._healthy.set()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
         self._port = 0
         self._open()
@@ -67,8 +77,7 @@ class Proxy:
         return status, _spoiled(content, self.fault)
 
     def _open(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", self._port), _handler(self))
         self._port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()

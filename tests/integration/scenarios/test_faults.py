@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 LASTING = 120.0
 # A fault that nobody tells of is seen when the newest sample is four intervals old.
 _SEEN_WITHIN = 40.0
-PROMISED = 20.0  # e-value that a promotion needs at falsePromote 5%
 
 
 def fails(stage: Stage, fault: Fault, reasons: set[str], timeout: str = "5s") -> tuple[Subject, float]:
@@ -31,7 +30,7 @@ def fails(stage: Stage, fault: Fault, reasons: set[str], timeout: str = "5s") ->
     model.create(modelslo({"url": proxy.url, "timeout": timeout}, rollout={"gate": gate}))
     model.begin("v2")
     started = time.time()
-    model.wait("evidence that would suffice", lambda: convinced(model))
+    model.wait("evidence that would suffice", model.convinced)
     assert time.time() - started < 80, "too late: the canary could have been promoted before the fault"
     before, began = model.pair(), time.time()
     proxy.switch(fault)
@@ -57,13 +56,6 @@ def fails(stage: Stage, fault: Fault, reasons: set[str], timeout: str = "5s") ->
 def lasting(noticed: object) -> None:
     assert callable(noticed)
     assert noticed(), "the condition went away during the fault"
-
-
-def convinced(model: Subject) -> bool:
-    status = model.status()
-    rollout = status.get("rollout", {})
-    promise = status.get("comparison", {}).get("ePromote", 0.0)
-    return rollout.get("step") == 1 and "readyAt" in rollout["transitions"][-1] and promise > 2 * PROMISED
 
 
 @scenario
