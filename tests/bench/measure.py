@@ -156,6 +156,7 @@ def _window(result: Result, place: Site, operator: Operator, seconds: int) -> No
     _wait_until(since, operator)
     before, asked, process, api = _counters(place, operator)
     lateness = Lateness(interval)
+    lateness.begin(before)
     for number in range(ticks):
         tick = first + number * interval
         _wait_until(tick + _READ_AT * interval, operator)

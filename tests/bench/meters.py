@@ -127,23 +127,38 @@ def queries(prometheus: str) -> Counter[str]:
 class Lateness:
     """From the grid time to the judgement, for every model and tick: read from the operator once a tick.
 
-    It is the operator's clock that is read, but what is due is worked out here.
+    A judgement that was not there at the last reading is of the oldest tick that has none: late ones are not taken for
+    those of the next tick.
     """
 
     interval: float
     late: list[float] = field(default_factory=list)
     due: int = 0
     costs: list[float] = field(default_factory=list)  # of reading, s
+    _seen: dict[Labels, float] = field(default_factory=dict)
+    _waiting: dict[Labels, float] = field(default_factory=dict)  # since which tick
 
-    def read(self, url: str, tick: float, models: int) -> Samples:
+    def begin(self, samples: Samples) -> None:
+        """What had been judged before the first tick."""
+        self._seen = _judged(samples)
+
+    def read(self, url: str, tick: float, models: int) -> None:
         began = time.monotonic()
         text = fetched(f"{url}/metrics", timeout=self.interval)
         self.costs.append(time.monotonic() - began)
-        samples = Samples(text)
         self.due += models
-        ats = [value for _, value in samples.each("modelslo_last_evaluation_timestamp_seconds")]
-        self.late.extend(at - tick for at in ats if at >= tick)
-        return samples
+        for model, at in _judged(Samples(text)).items():
+            if at == self._seen.get(model):
+                self._waiting.setdefault(model, tick)
+                continue
+            self._seen[model] = at
+            waiting = self._waiting.pop(model, tick)
+            self.late.append(at - waiting)
+
+
+def _judged(samples: Samples) -> dict[Labels, float]:
+    found = samples.each("modelslo_last_evaluation_timestamp_seconds")
+    return {tuple(sorted(labels.items())): at for labels, at in found}
 
 
 def quantile(values: Sequence[float], share: float) -> float:

@@ -22,12 +22,19 @@ from modelslo.controller.kubelease import configuration
 log = logging.getLogger(__name__)
 
 
+class _NoEssence(kopf.AnnotationsDiffBaseStorage):
+    """Nobody here asks what has changed in an object: kopf need not copy each one to find out."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+
 def settings() -> kopf.OperatorSettings:
     """kopf watches and does nothing else: no finalizers, no annotations, no Events, no peering, no CRD watch."""
     result = kopf.OperatorSettings()
     result.persistence.finalizer = f"{GROUP}/finalizer"
     result.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
-    result.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last", v1=False)
+    result.persistence.diffbase_storage = _NoEssence(prefix=GROUP, key="last", v1=False)
     result.watching.server_timeout, result.watching.client_timeout = 300, 330
     result.watching.connect_timeout = result.networking.connect_timeout = 10
     result.watching.chunk_size = 500

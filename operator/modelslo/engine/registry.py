@@ -43,10 +43,15 @@ class Registry:
 
     def put_model(self, body: Body) -> None:
         """A ModelSLO was added or changed, or the API server answered a write with it."""
-        model = model_of(body)
-        known = self._models.get(model.key)
-        if known is not None and _older(model.resource_version, known.resource_version):
-            return
+        metadata = body["metadata"]
+        known = self._models.get(ModelKey(metadata["namespace"], metadata["name"]))
+        if known is not None:
+            version = str(metadata.get("resourceVersion", ""))
+            # The watch brings back what the API server has answered to our own write.
+            same = version == known.resource_version and metadata["uid"] == known.uid
+            if (same and version) or _older(version, known.resource_version):
+                return
+        model = model_of(body, known)
         self._models[model.key] = model
         self._refer(model.key, known.refs if known else (), model.refs)
         if known is None or _matter(known) != _matter(model):

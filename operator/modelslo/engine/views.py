@@ -47,16 +47,20 @@ class Model:
     refs: tuple[Ref, ...] = field(default=())
 
 
-def model_of(body: Body) -> Model:
-    """The ModelSLO in `body`."""
+def model_of(body: Body, known: Model | None = None) -> Model:
+    """The ModelSLO in `body`. What is `known` of it need not be read again when its generation is the same."""
     metadata = body["metadata"]
     key = ModelKey(metadata["namespace"], metadata["name"])
-    spec, problem = spec_of(body.get("spec"))
+    generation = int(metadata.get("generation", 0))
+    if known is not None and generation and (metadata["uid"], generation) == (known.uid, known.generation):
+        spec, problem = known.spec, known.problem
+    else:
+        spec, problem = spec_of(body.get("spec"))
     status, dropped = parse_status(body.get("status"))
     return Model(
         key=key,
         uid=metadata["uid"],
-        generation=int(metadata.get("generation", 0)),
+        generation=generation,
         resource_version=str(metadata.get("resourceVersion", "")),
         spec=spec,
         status=status,

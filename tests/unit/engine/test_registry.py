@@ -47,6 +47,22 @@ def test_a_deployment_nobody_names_any_more_is_forgotten(registry: Registry) -> 
     assert Ref("ns", "fraud-stable") in registry.unknown(KEY)
 
 
+def test_a_write_of_status_does_not_have_the_spec_read_again(registry: Registry) -> None:
+    registry.put_model(model(version=1, generation=1))
+    first = registry.model(KEY)
+    registry.put_model(model(version=2, generation=1, status={"observedGeneration": 1}))
+    second = registry.model(KEY)
+    registry.put_model(model(version=3, generation=2))
+    third = registry.model(KEY)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert second.status.observed_generation == 1
+    assert second.spec is first.spec
+    assert third.spec is not first.spec
+    assert third.spec == first.spec
+
+
 def test_what_is_older_than_known_is_ignored(registry: Registry) -> None:
     registry.put_model(model(version=10, status={"observedGeneration": 7}))
     registry.put_model(model(version=9))
