@@ -142,6 +142,11 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self.at + max(0.0, seconds), self._count, wake))
         await wake
 
+    def set_back(self, seconds: float) -> None:
+        """Somebody sets the clock; those who sleep do not notice."""
+        self.at -= seconds
+        self._sleepers = [(at - seconds, count, wake) for at, count, wake in self._sleepers]
+
     async def advance(self, seconds: float) -> None:
         """Let time pass, waking everybody at his time."""
         end = self.at + seconds
@@ -170,6 +175,7 @@ class Silent:
         self.forgotten: list[ModelKey] = []
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
+        self.gap: Gap | None = Gap(NoEvidence.NO_DATA, "No such series.")
 
     async def observe(self, asks: Sequence[Ask]) -> dict[ModelKey, Evidence]:
         self.asked.append(list(asks))
@@ -180,7 +186,7 @@ class Silent:
         return {ask.model: self.evidence(ask) for ask in asks}
 
     def evidence(self, ask: Ask) -> Evidence:
-        return Evidence(ask.model, ask.since, ask.until, gap=Gap(NoEvidence.NO_DATA, "No such series."))
+        return Evidence(ask.model, ask.since, ask.until, gap=self.gap)
 
     def forget(self, model: ModelKey) -> None:
         self.forgotten.append(model)
