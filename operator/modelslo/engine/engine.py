@@ -15,6 +15,7 @@ from modelslo.act.kube import Kube
 from modelslo.act.steps import Tools
 from modelslo.engine.clock import Clock, SystemClock
 from modelslo.engine.failpoint import Failpoint
+from modelslo.engine.fights import Fights
 from modelslo.engine.metrics import Metrics
 from modelslo.engine.operations import Driver, Ended
 from modelslo.engine.record import Recorder
@@ -48,8 +49,9 @@ class Engine:
         writer = StatusWriter(kube, registry, clock, interval=settings.status_interval, heartbeat=settings.heartbeat)
         events = Events(kube, os.environ.get("POD_NAME") or socket.gethostname(), clock.now)
         tools = Tools(kube, frozenset(settings.service_accounts), settings.pod_security is PodSecurity.BASELINE)
-        driver = Driver(registry, writer, tools, events, clock, failpoint, self._ended)
-        parts = Parts(registry, kube, writer, events, driver, failpoint, metrics, clock, recorder or Recorder())
+        fights = Fights()
+        driver = Driver(registry, writer, tools, events, clock, failpoint, fights, self._ended)
+        parts = Parts(registry, kube, writer, events, driver, failpoint, metrics, clock, fights, recorder or Recorder())
         states = States(settings)
         self._worker = Worker(parts, states, self._again)
         self._scheduler = Scheduler(registry, states, self._worker, writer, observer, metrics, clock)

@@ -24,9 +24,10 @@ from modelslo.decide.reasons import Reason
 from modelslo.decide.transition import finish
 from modelslo.engine.clock import Clock
 from modelslo.engine.failpoint import Failpoint, When
+from modelslo.engine.fights import Fights
 from modelslo.engine.registry import Registry
 from modelslo.engine.status import StatusWriter
-from modelslo.engine.views import Model
+from modelslo.engine.views import Model, Ref
 from modelslo.observe.evidence import ModelKey
 
 log = logging.getLogger(__name__)
@@ -63,15 +64,16 @@ class Driver:
         events: Events,
         clock: Clock,
         failpoint: Failpoint,
+        fights: Fights,
         ended: Callable[[ModelKey, Ended], None],
     ) -> None:
         self._registry, self._writer, self._tools, self._events = registry, writer, tools, events
-        self._clock, self._failpoint, self._ended = clock, failpoint, ended
+        self._clock, self._failpoint, self._fights, self._ended = clock, failpoint, fights, ended
 
     async def drive(self, key: ModelKey) -> None:
         """Go on until there is something to wait for.
 
-        Raises BlockedError, KubeError (try again later) or OutdatedError (look again).
+        Raises BlockedError, FightError, KubeError (try again later) or OutdatedError (look again).
         """
         performed: Step | None = None
         for _ in range(_MOST_TURNS):
@@ -102,16 +104,26 @@ class Driver:
 
     async def _do(self, model: Model, spec: ModelSLOSpec, operation: OperationStatus, step: Step) -> None:
         target = Target(model.key.namespace, model.key.name, model.uid, spec)
+        if step is Step.SCALE_CANARY_DOWN:
+            await self._keep_the_peace(model, target)
         try:
             done = await perform(step, operation, target, self._registry.snapshot(model), self._tools)
         except (ActError, InvalidError) as error:
             await self._refused(model, operation, step, error)
             return
         self._failpoint.reach(operation.type, step, When.AFTER)
+        if step is Step.SCALE_CANARY_DOWN:
+            self._fights.wrote(Ref(target.namespace, target.rollout.canary.name), 0)
         log.info("Step done", extra={"model": str(model.key), "decision": operation.id, "step": step})
         self._see(done)
         if done.fields:
             await self._record(model, operation.model_copy(update=done.fields))
+
+    async def _keep_the_peace(self, model: Model, target: Target) -> None:
+        canary = self._registry.snapshot(model).canary
+        if canary is not None:
+            ref = Ref(target.namespace, canary.name)
+            await self._fights.avoid(self._tools.kube, ref, 0, canary.replicas, self._clock.now())
 
     async def _next(
         self, model: Model, operation: OperationStatus, step: Step, following: Step, performed: Step | None

@@ -24,6 +24,7 @@ from modelslo.decide.transition import apply_decision
 from modelslo.engine.clock import Clock
 from modelslo.engine.evaluate import Evaluation, evaluate, prepared, reported, stable_version
 from modelslo.engine.failpoint import INTENT, Failpoint, When
+from modelslo.engine.fights import FightError, Fights
 from modelslo.engine.ids import decision_id
 from modelslo.engine.metrics import Metrics
 from modelslo.engine.notices import notice_of
@@ -35,7 +36,7 @@ from modelslo.engine.registry import Registry
 from modelslo.engine.state import ModelState, States
 from modelslo.engine.status import OutdatedError, StatusWriter
 from modelslo.engine.trouble import Trouble, TroubleReason, with_trouble
-from modelslo.engine.views import Model
+from modelslo.engine.views import Model, Ref
 from modelslo.observe.evidence import Evidence, ModelKey
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Parts:
     failpoint: Failpoint
     metrics: Metrics
     clock: Clock
+    fights: Fights
     recorder: Recorder = field(default_factory=Recorder)
 
 
@@ -219,9 +221,11 @@ class Worker:
         wanted = desired_canary_replicas(spec, model.status, snapshot)
         if wanted is None or snapshot.canary is None or snapshot.canary.replicas == wanted:
             return
+        ref, kube = Ref(model.key.namespace, snapshot.canary.name), self._parts.kube
+        await self._parts.fights.avoid(kube, ref, wanted, snapshot.canary.replicas, self._parts.clock.now())
         mark = model.status.rollout.revision if model.status.rollout else ""
-        namespace, name = model.key.namespace, snapshot.canary.name
-        self._parts.registry.put_deployment(await scale(self._parts.kube, namespace, name, wanted, mark))
+        self._parts.registry.put_deployment(await scale(kube, ref.namespace, ref.name, wanted, mark))
+        self._parts.fights.wrote(ref, wanted)
         log.info("Canary scaled to %d", wanted, extra={"model": str(model.key)})
 
     async def _fetch(self, key: ModelKey) -> None:
@@ -278,6 +282,9 @@ class Worker:
         match error:
             case OutdatedError() | ConflictError():
                 log.info("Looking again: %s", error, extra=about)
+            case FightError():
+                log.warning("%s", error, extra=about)
+                trouble = Trouble(TroubleReason.FIELD_CONFLICT, str(error))
             case BlockedError():
                 log.warning("%s", error, extra=about)
                 trouble = Trouble(TroubleReason.OPERATION_BLOCKED, str(error))

@@ -444,3 +444,31 @@ def test_a_lost_status_is_rebuilt_from_the_jobs_before_anything_is_decided() -> 
         assert "operation" not in world.status()
 
     asyncio.run(run())
+
+
+def test_a_field_that_somebody_else_sets_again_and_again_is_left_alone_and_he_is_named() -> None:
+    async def run() -> None:
+        world = World()
+        world.add()
+        async with world.running():
+            for _ in range(5):
+                await world.clock.advance(10)
+                body = world.deployment("fraud-canary")
+                fields = [
+                    {"manager": "argocd-controller", "time": "2026", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                    {"manager": "modelslo-operator", "time": "2027", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                ]
+                managed = body | {"metadata": body["metadata"] | {"managedFields": fields}}
+                world.kube.put(DEPLOYMENTS, managed | {"spec": body["spec"] | {"replicas": 3}})
+            await world.clock.advance(10)
+            stalled = world.condition("Stalled")
+            assert stalled is not None
+            assert stalled["reason"] == "FieldConflict"
+            assert "'argocd-controller'" in stalled["message"]
+            writes = [call for call in world.kube.writes() if call[1] == "deployments"]
+            assert len(writes) == 2
+            await world.clock.advance(700)  # and after a while it is tried again
+            assert world.deployment("fraud-canary")["spec"]["replicas"] == 0
+            assert world.condition("Stalled") is None
+
+    asyncio.run(run())
