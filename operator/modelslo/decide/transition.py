@@ -28,6 +28,8 @@ _OPERATIONS = {
     Action.RETRAIN: OperationType.RETRAIN,
 }
 
+_ENDS = frozenset({Action.PROMOTE, Action.ROLLBACK})
+
 
 def apply_decision(
     status: ModelSLOStatus,
@@ -160,7 +162,10 @@ def _with_veto(
         decision.reason,
         decision.version,
     )
-    if decision.vetoed is None or known:
+    # A guardrail may stop several actions after each other. The id of the ends of a rollout stays the same while they
+    # are wanted.
+    other = decision.vetoed in _ENDS and last is not None and last.id != identifier
+    if decision.vetoed is None or (known and not other):
         return status
     return _with_history(status, decision, now, identifier, mode, evidence)
 

@@ -34,6 +34,8 @@ def test_suspend_stops_and_goes_on(stage: Stage) -> None:
         assert model.pair() == before
 
     model.wait("a rollback that must wait", vetoed)
+    model.wait("its being recorded", lambda: "(CanaryWorse)" in model.status()["lastDecision"]["message"])
+    model.wait("the Event", lambda: "Suspended" in model.events())
     model.watch(STILL, still)
     model.patch({"spec": {"suspend": False}})
     assert model.rolled_back("v2") == "CanaryWorse"

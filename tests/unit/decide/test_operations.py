@@ -149,14 +149,24 @@ def test_a_retrain_is_in_the_ledger_from_its_intent_on() -> None:
 
 def test_history_is_bounded_and_a_veto_is_written_once() -> None:
     status, veto = rolling(), Decision(Action.HOLD, Reason.COOLDOWN, "x", "v2", REVISION, Action.ROLLBACK)
-    for k in range(3):
-        status = apply_decision(status, veto, parameters(), NOW, operation_id=f"v{k}")
+    for _ in range(3):
+        status = apply_decision(status, veto, parameters(), NOW, operation_id="v")
     assert len(status.history) == 1
     for k in range(30):
         status = apply_decision(
             status, Decision(Action.ADVANCE, Reason.STEP_DONE, "y"), parameters(), NOW, operation_id=f"a{k}"
         ).model_copy(update={"rollout": rolling().rollout})
     assert len(status.history) == 10
+
+
+def test_a_rollback_that_is_held_back_is_told_although_an_advance_was_before() -> None:
+    """One guardrail stops both. The id of an advance changes with every evaluation, that of a rollback does not."""
+    status = rolling()
+    for k, action in enumerate((Action.ADVANCE, Action.ADVANCE, Action.ROLLBACK, Action.ROLLBACK, Action.ADVANCE)):
+        veto = Decision(Action.HOLD, Reason.SUSPENDED, f"no {action}", "v2", REVISION, action)
+        identifier = "r" if action is Action.ROLLBACK else f"a{k}"
+        status = apply_decision(status, veto, parameters(), NOW, operation_id=identifier)
+    assert [one.message for one in status.history] == ["no Advance", "no Rollback"]
 
 
 @pytest.mark.parametrize(
