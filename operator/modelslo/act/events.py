@@ -82,7 +82,7 @@ class Events:
     async def _post(self, subject: Subject, notice: Notice) -> None:
         kind = (subject.uid, notice.type, notice.reason)
         told, now = self._told.get(kind), self._now()
-        if told is not None and now - told.at < _AGGREGATE_SECONDS and await self._count(subject, told, notice, now):
+        if told is not None and now - told.at < _AGGREGATE_SECONDS and await self._count(subject, told, now):
             return
         name = event_name(subject, notice)
         try:
@@ -92,11 +92,11 @@ class Events:
         self._told[kind] = _Told(name, 1, now)
         _forget(self._told)
 
-    async def _count(self, subject: Subject, told: _Told, notice: Notice, now: float) -> bool:
+    async def _count(self, subject: Subject, told: _Told, now: float) -> bool:
+        # The note of an Event is immutable: the first one stays, status and log have the newest.
         series = {"count": told.count + 1, "lastObservedTime": _micro_time(now)}
-        patch = {"series": series, "note": notice.note[:_NOTE_LENGTH]}
         try:
-            await self._kube.merge(EVENTS, subject.namespace, told.name, patch)
+            await self._kube.merge(EVENTS, subject.namespace, told.name, {"series": series})
         except NotFoundError:
             return False
         told.count, told.at = told.count + 1, now

@@ -25,7 +25,7 @@ def result_of(pods: Iterable[Body], job: str) -> dict[str, str]:
 
 
 def parse_result(text: str, where: str) -> dict[str, str]:
-    """`text` as a flat JSON object of scalars, with the key `version`."""
+    """`text` as a JSON object with the key `version`; `{"metrics": {"loss": 1}}` gives the key `metrics.loss`."""
     if not text.strip():
         raise NoResultError(f"The termination message of {where} is empty: write the result to /dev/termination-log.")
     if len(text.encode()) > MAX_BYTES:
@@ -37,12 +37,22 @@ def parse_result(text: str, where: str) -> dict[str, str]:
         raise NoResultError(f"The termination message of {where} is no JSON object: {error}.") from None
     if not isinstance(parsed, dict):
         raise NoResultError(f"The termination message of {where} is no JSON object.")
-    if len(parsed) > MAX_KEYS:
+    flat = _flat(parsed)
+    if len(flat) > MAX_KEYS:
         raise NoResultError(f"The result in {where} has more than {MAX_KEYS} keys.")
-    result = {key: _scalar(key, value, where) for key, value in parsed.items()}
+    result = {key: _scalar(key, value, where) for key, value in flat.items()}
     if not result.get(_REQUIRED):
         raise NoResultError(f"The result in {where} has no {_REQUIRED!r}.")
     return result
+
+
+def _flat(parsed: dict[str, Any]) -> dict[str, Any]:
+    """Objects within the object by dotted keys, one level deep; what lies deeper stays what it is."""
+    flat: dict[str, Any] = {}
+    for key, value in parsed.items():
+        inner = {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
+        flat |= inner
+    return flat
 
 
 def _scalar(key: str, value: Any, where: str) -> str:

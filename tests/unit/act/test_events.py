@@ -20,6 +20,7 @@ class Posted(Kube):
         self.events: dict[str, Body] = {}
         self.calls = 0
         self.down = False
+        self.patched: set[str] = set()
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         self._call()
@@ -35,6 +36,7 @@ class Posted(Kube):
         self._call()
         if name not in self.events:
             raise NotFoundError("gone", 404)
+        self.patched |= set(patch)
         self.events[name] |= patch
         return self.events[name]
 
@@ -88,6 +90,7 @@ def test_one_reason_again_and_again_is_counted_on_one_event() -> None:
             now.at += 60
         (event,) = kube.events.values()
         assert event["series"]["count"] == 3
+        assert kube.patched == {"series"}  # the API server lets nothing else of an Event change
         await events.post(SUBJECT, notice("other", "Promoted"))
         now.at += 700
         await events.post(SUBJECT, notice("much later"))

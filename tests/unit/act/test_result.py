@@ -26,6 +26,11 @@ def test_scalars_become_text() -> None:
     assert parse_result(text, "pod") == {"version": "v3", "loss": "0.25", "rows": "1200", "sound": "true"}
 
 
+def test_an_object_within_becomes_dotted_keys() -> None:
+    text = '{"version": "v3", "metrics": {"candidateLoss": 38.5, "rows": 12}}'
+    assert parse_result(text, "pod") == {"version": "v3", "metrics.candidateLoss": "38.5", "metrics.rows": "12"}
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -37,7 +42,7 @@ def test_scalars_become_text() -> None:
         ('{"version": ""}', "has no 'version'"),
         ('{"version": "v3", "loss": NaN}', "NaN is no JSON"),
         ('{"version": "v3", "loss": Infinity}', "Infinity is no JSON"),
-        ('{"version": "v3", "data": {"from": "May"}}', "'data'"),
+        ('{"version": "v3", "data": {"days": {"from": "May"}}}', "'data.days'"),
         ('{"version": "v3", "data": null}', "'data'"),
         ('{"version": "v3", "": 1}', "a key with no"),
         (json.dumps({"version": "v3", "x": "y" * 1025}), "more than 1024 characters"),
