@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _GATHER: Final = 0.25
 _LONGEST_PAUSE: Final = 1.0
 _SHORTEST: Final = 15.0
+# So many models are concluded without anything else getting a turn: some 20 ms.
+_BREATH: Final = 32
 # What was judged so many intervals in the future was judged by a clock that was wrong.
 _CLOCK_SLACK: Final = 2.0
 Lane = tuple[float, Source]
@@ -183,25 +185,25 @@ class Scheduler:
 
     async def _judge(self, keys: list[ModelKey], tick: float) -> None:
         """One pass: fetch what is unknown, ask for all at once, conclude each."""
-        known = await asyncio.gather(*(self._prepared(key) for key in keys))
+        strange = [key for key in keys if not self._known(key)]
+        failed = {key for key, ready in zip(strange, await self._prepare(strange), strict=True) if not ready}
         asks: dict[ModelKey, Ask] = {}
-        for key, ready in zip(keys, known, strict=True):
-            ask = self._ask(key, tick) if ready else None
+        for key in keys:
+            ask = None if key in failed else self._ask(key, tick)
             if ask is not None:
                 asks[key] = ask
         await asyncio.gather(*(self._pass(group, tick) for group in by_source(asks).values()))
 
-    async def _prepared(self, key: ModelKey) -> bool:
+    def _known(self, key: ModelKey) -> bool:
         model = self._registry.model(key)
-        if model is None:
-            return False
-        state = self._states.of(model)
-        if state.restored and not self._registry.unknown(key):
-            return True
-        ready = await self._worker.prepare(key)
-        model = self._registry.model(key)
-        if ready and model is not None and model.status.operation is not None:
-            self.wake(key)  # whatever Prometheus will say
+        return model is None or (self._states.of(model).restored and not self._registry.unknown(key))
+
+    async def _prepare(self, keys: Sequence[ModelKey]) -> list[bool]:
+        ready = await asyncio.gather(*(self._worker.prepare(key) for key in keys))
+        for key in keys:
+            model = self._registry.model(key)
+            if model is not None and model.status.operation is not None:
+                self.wake(key)  # whatever Prometheus will say
         return ready
 
     def _ask(self, key: ModelKey, tick: float) -> Ask | None:
@@ -231,7 +233,12 @@ class Scheduler:
         except Exception as error:
             log.exception("The observer failed")
             found = {key: _nothing(ask, error) for key, ask in asks.items()}
-        await asyncio.gather(*(self._worker.conclude(key, found[key], tick) for key in asks if key in found))
+        concluding = []
+        for key in asks.keys() & found.keys():
+            concluding.append(self._spawn(self._worker.conclude(key, found[key], tick)))
+            if len(concluding) % _BREATH == 0:
+                await asyncio.sleep(0)  # probes and watches get their turn between thousands of models
+        await asyncio.gather(*concluding)
 
     # --- what is woken
 
