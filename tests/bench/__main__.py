@@ -24,9 +24,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ["KUBECONFIG"] = os.devnull
     interval = arguments.interval
-    shape = Shape(
-        interval, 2 * interval, max(1, interval // 2), interval, (12 * interval, 18 * interval, 24 * interval)
-    )
+    shape = Shape(interval, 2 * interval, max(1, interval // 2), interval, (6 * interval, 12 * interval, 18 * interval))
     results: list[tuple[Result, Mapping[Kind, float]]] = []
     for models in filter(None, arguments.models):
         with measured(

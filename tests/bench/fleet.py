@@ -39,7 +39,7 @@ class Shape:
     slice: int = 20
     scrape: int = 5
     settle: int = 10
-    windows: tuple[int, ...] = (120, 180, 240)
+    windows: tuple[int, ...] = (60, 120, 180)
 
     def dumps(self) -> str:
         return json.dumps(asdict(self))
