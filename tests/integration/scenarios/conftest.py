@@ -16,5 +16,9 @@ def play(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     with playing(folder, request.session.items) as running:
         yield running
         failed = [name for name, story in running.stories.items() if story.done() and story.exception()]
+        errors = [line for line in running.operator.lines() if line.get("level") in ("ERROR", "CRITICAL")]
+        spoiled = running.operator.metric('modelslo_evaluations_total{outcome="failed"}')
     if failed:
         sys.stderr.write(f"--- {running.operator.log}, after {', '.join(failed)}\n{running.operator.text()[-8000:]}\n")
+    assert errors == []
+    assert spoiled == 0
