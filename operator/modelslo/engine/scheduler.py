@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _GATHER: Final = 0.25
 _LONGEST_PAUSE: Final = 1.0
 _SHORTEST: Final = 15.0
+# Real seconds that work under way gets when the engine stops.
+_GRACE: Final = 2.0
 # So many models are concluded without anything else getting a turn: some 20 ms.
 _BREATH: Final = 32
 # What was judged so many intervals in the future was judged by a clock that was wrong.
@@ -66,6 +68,7 @@ class Scheduler:
         self._woken: dict[ModelKey, asyncio.Task[None]] = {}
         self._again: set[ModelKey] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: set[asyncio.Task[None]] = set()
         self._alarm = asyncio.Event()
         self._running = False
         self.passed_at = 0.0  # when it last looked for what is due
@@ -95,10 +98,12 @@ class Scheduler:
 
     def later(self, key: ModelKey, delay: float) -> None:
         """Look at the model again after `delay` seconds."""
-        self._spawn(self._wake_later(key, delay))
+        task = self._spawn(self._wake_later(key, delay))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; then what is under way is given up, which loses nothing."""
+        """Until `stop` is set; what is not over soon after is given up, which loses nothing."""
         stopping = asyncio.create_task(stop.wait())
         self._running = True
         try:
@@ -111,11 +116,6 @@ class Scheduler:
             self._running = False
             stopping.cancel()
             await self._give_up()
-
-    async def settled(self) -> None:
-        """Until nothing is under way; for tests."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def lateness(self) -> float:
         """By how many intervals the most overdue pass has not begun; an interval counts as 15 s at least.
@@ -287,6 +287,11 @@ class Scheduler:
             log.error("A task of the scheduler failed", exc_info=task.exception())
 
     async def _give_up(self) -> None:
+        """What is under way gets a moment to end in order; what only waits does not."""
+        for task in self._waiting:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_GRACE)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
