@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 
 from examples.flights.demo.acts import Demo
@@ -25,10 +25,11 @@ def draw(demo: Demo, start: float, end: float, target: float, path: Path) -> Non
     )
     figure, axes = plt.subplots(figsize=(14, 6), layout="constrained")
     for series in sorted(demo.kube.prometheus(query, start=start, end=end, step=1), key=lambda one: str(one["metric"])):
-        points = [(float(at) - start, float(value)) for at, value in series["values"]]
-        kept = [(at, value) for at, value in points if isfinite(value)]
-        if kept:
-            axes.plot(*zip(*kept, strict=True), label=series["metric"].get("model_version", "?"), linewidth=1.6)
+        known = {round(float(at) - start): float(value) for at, value in series["values"]}
+        # A second without a value is a hole in the curve, not a straight line.
+        seconds = range(min(known), max(known) + 1)
+        values = [known.get(one, nan) if isfinite(known.get(one, nan)) else nan for one in seconds]
+        axes.plot(seconds, values, label=series["metric"].get("model_version", "?"), linewidth=1.6)
     axes.set_ylim(bottom=0)
     axes.set_ylim(top=axes.get_ylim()[1] * 1.25)
     axes.axhline(target, color="grey", linestyle="--", linewidth=1, label="target")
