@@ -113,7 +113,7 @@ def test_exchanging_the_images_exchanges_the_outcomes_and_a_kill_changes_nothing
     retag("modelslo/flights:v2-bad", "modelslo/flights:candidate")
     put(demo, CANARY, image="modelslo/flights:candidate", version="v2")
     # When the operator is killed as soon as it has decided to roll back
-    demo.view.until("the rollback is decided", lambda: bool(decisions(demo, "Rollback")), within=180)
+    demo.view.until("the rollback is decided", lambda: bool(decisions(demo, "Rollback")), within=240)
     kill_operator(demo)
     # Then the rollback is completed once
     rolled_back(demo, "v2", "CanaryWorse")

@@ -103,7 +103,7 @@ def act_1(demo: Demo) -> None:
     before = demo.deployment(STABLE)["metadata"]["generation"]
     demo.start_canary("v2-bad")
     demo.view.until(
-        "v2-bad is rolled back because it is worse", lambda: demo.rejected("v2-bad") == "CanaryWorse", within=180
+        "v2-bad is rolled back because it is worse", lambda: demo.rejected("v2-bad") == "CanaryWorse", within=240
     )
     demo.mark("v2-bad rolled back")
     demo.view.until("the canary has no pod left", lambda: demo.canary_empty() and demo.idle(), within=60)
