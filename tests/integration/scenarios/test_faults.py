@@ -74,7 +74,7 @@ def test_prometheus_hanging(stage: Stage) -> None:
     _, began = fails(stage, Fault.HANGING, {"QueryTimeout"}, timeout="15s")
     times = [at for at in good.world.evaluated[good.namespace] if began <= at <= began + LASTING]
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    assert len(times) >= 0.8 * LASTING / INTERVAL
+    assert len(times) >= 0.5 * LASTING / INTERVAL
     assert max(gaps) <= 5 * INTERVAL
 
 
