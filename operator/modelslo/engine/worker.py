@@ -13,7 +13,7 @@ from modelslo.act.jobs import job_name
 from modelslo.act.kube import DEPLOYMENTS, JOBS, ConflictError, Kube, KubeError, NotFoundError
 from modelslo.act.names import LABEL_MODEL, label_value
 from modelslo.act.target import ActError
-from modelslo.api.spec import ModelSLOSpec
+from modelslo.api.spec import Mode, ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus, OperationType
 from modelslo.decide.decision import Decision
 from modelslo.decide.reasons import Action, Reason
@@ -198,7 +198,7 @@ class Worker:
             decision.message,
             extra={"model": str(model.key), "decision": identifier, "reason": decision.reason},
         )
-        if operation is None:
+        if operation is None and spec.mode is not Mode.DRY_RUN:  # a dry run writes status and nothing else
             await self._parts.events.post(subject_of(written), notice_of(decision, identifier))
 
     async def _ready(self, model: Model, spec: ModelSLOSpec, plan: Plan) -> None:

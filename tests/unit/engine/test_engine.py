@@ -397,6 +397,18 @@ def test_the_time_at_which_the_canarys_pods_are_there_is_written_when_it_is_seen
     asyncio.run(run())
 
 
+def test_a_dry_run_writes_status_and_no_event() -> None:
+    async def run() -> None:
+        world = World()
+        world.add(canary="v2", spec={"mode": "DryRun"})
+        async with world.running():
+            await world.clock.advance(1)
+        assert world.status()["lastDecision"]["reason"] == "NewRevision"
+        assert {plural for _, plural, _ in world.kube.writes()} == {"modelslos"}
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("spec", [{"suspend": True}, {"mode": "DryRun"}])
 def test_suspended_or_dry_nothing_but_status_is_written(spec: dict[str, Any]) -> None:
     async def run() -> None:
