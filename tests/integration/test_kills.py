@@ -30,7 +30,7 @@ from tests.integration.standin import MODEL, RESULT, START, Api, StandIn, deploy
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-SIDE_BY_SIDE: Final = 5
+SIDE_BY_SIDE: Final = 6
 NO_KILL: Final = ""
 KILLED: Final = -9
 # Many operators on few cores: leadership is not what is tried here.
