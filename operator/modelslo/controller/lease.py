@@ -176,6 +176,7 @@ class Leadership:
     ) -> None:
         self._election, self._timing = election, timing
         self._on_leading, self._on_lost = on_leading, on_lost
+        self._jitter = random.Random()  # noqa: S311 - its own: the thread must not stir anybody else's
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._watchdog = threading.Thread(target=self._watch, name="lease-watchdog", daemon=True)
@@ -200,7 +201,7 @@ class Leadership:
         while not self._stop.is_set():
             self._once()
             # Jitter keeps followers from asking in step.
-            self._stop.wait(self._timing.retry * random.uniform(0.8, 1.2))  # noqa: S311
+            self._stop.wait(self._timing.retry * self._jitter.uniform(0.8, 1.2))
         try:
             self._election.release()
         except LeaseError as error:

@@ -80,7 +80,8 @@ class World:
         self.life = Life(self.engine, pruner, self.sight, self.lead, clock=lambda: self.now, patience=0.2)
 
     def lead(self, on_leading: Callable[[], object]) -> Leadership:
-        return Leadership(Election(self.store, "one", quick()), quick(), on_leading, lambda why: None)
+        self.leadership = Leadership(Election(self.store, "one", quick()), quick(), on_leading, lambda why: None)
+        return self.leadership
 
 
 def within(story: Callable[[World], Awaitable[None]]) -> World:
@@ -158,6 +159,9 @@ def test_an_engine_that_does_not_stop_keeps_the_lease() -> None:
     assert "lease given back" not in world.diary
     assert world.store.record is not None
     assert world.store.record.holder == "one"
+    # In the product the process ends here. A test that left the thread behind would trouble those after it.
+    world.leadership.stop(5)
+    assert not world.leadership.alive
 
 
 def test_nothing_acts_before_the_first_complete_list(monkeypatch: pytest.MonkeyPatch) -> None:
