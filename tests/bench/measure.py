@@ -107,7 +107,7 @@ def measured(
         with place.operator() as operator:
             result.first_pass = until_judged(operator, models)
             say(f"first pass over all: {result.first_pass:.1f} s after the start of the process")
-            _wait_until(place.filled_at(), operator)
+            _wait_until(place.steady_at(), operator)
             _window(result, place, operator, seconds)
             say(f"measured {result.seconds:.0f} s: {result.done} of {result.due} evaluations")
             _check(result, place)

@@ -28,6 +28,9 @@ from tests.integration.running import ACCOUNT, SYSTEM, Operator, install_rights,
 
 USER = f"system:serviceaccount:{SYSTEM}:{ACCOUNT}"
 _WRITERS = 8
+# Evaluations that the figures of a version are summed over, and the least time between two writes of figures.
+_CELLS = 20
+_TURN = 60
 Body = dict[str, Any]
 
 
@@ -62,10 +65,14 @@ class Site:
         listed = json.loads(self.cluster.kubectl("get", "--raw", "/apis/modelslo.dev/v1alpha1/modelslos"))
         return {(o["metadata"]["namespace"], o["metadata"]["name"]): o.get("status", {}) for o in listed["items"]}
 
-    def filled_at(self) -> float:
-        """When the longest window is full of whole slices, and the operator has seen it."""
+    def full_at(self) -> float:
+        """When the window of every ModelSLO is full of whole slices, and the operator has seen it."""
         shape = self.shape
         return self.began + max(shape.windows) + 2 * shape.slice + shape.settle + shape.interval
+
+    def steady_at(self) -> float:
+        """When every sliding figure has become steady and is written, which may wait for its turn."""
+        return max(self.full_at(), self.began + _CELLS * self.shape.interval + self.shape.settle) + _TURN
 
 
 @contextmanager

@@ -18,7 +18,7 @@ MODELS = 40
 SHAPE = Shape(interval=5, slice=5, scrape=1, settle=2, windows=(15, 30, 45))
 _SEEN = 30.0
 _QUERIES = 14
-# A figure waits for its turn of a minute before it is written again.
+# Figures are written once a minute.
 _TURN = 75.0
 
 
@@ -26,7 +26,7 @@ _TURN = 75.0
 def test_each_status_equals_its_own_known_value() -> None:
     with site.site(MODELS, SHAPE) as place, place.operator() as operator:
         until_judged(operator, MODELS)
-        time.sleep(max(0.0, place.filled_at() - time.time()))
+        time.sleep(max(0.0, place.full_at() - time.time()))
         asked, began = queries(place.prometheus.url), time.monotonic()
         deadline = began + _TURN
         while (wrong := _wrong(place)) and time.monotonic() < deadline:
