@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 
 from tests.bench import micro, table
-from tests.bench.fleet import Kind, Shape
+from tests.bench.fleet import Kind, Mix, Shape
 from tests.bench.measure import Result, kinds_of, measured
 
 
@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--models", type=int, nargs="*", default=[100, 500], help="size of each run (0: none)")
     parser.add_argument("--seconds", type=int, default=180, help="measured time of each run")
     parser.add_argument("--interval", type=int, default=10, help="of every ModelSLO, in seconds")
-    parser.add_argument("--quiet", action="store_true", help="a fleet in which nothing ever changes")
+    parser.add_argument("--mix", type=Mix, choices=list(Mix), default=Mix.MIXED, help="kinds of models")
     parser.add_argument("--no-restart", action="store_true", help="do not kill -9 the operator at the end")
     parser.add_argument("--no-micro", action="store_true", help="leave the micro-benchmarks out")
     arguments = parser.parse_args()
@@ -28,7 +28,7 @@ def main() -> int:
     results: list[tuple[Result, Mapping[Kind, float]]] = []
     for models in filter(None, arguments.models):
         with measured(
-            models, arguments.seconds, shape, quiet=arguments.quiet, restart=not arguments.no_restart, say=_say
+            models, arguments.seconds, shape, mix=arguments.mix, restart=not arguments.no_restart, say=_say
         ) as (result, place):
             results.append((result, result.writes_by_kind(kinds_of(place))))
         _details(result)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.bench import table
-from tests.bench.fleet import Kind
+from tests.bench.fleet import Kind, Mix
 from tests.bench.measure import Result, kinds_of, measured
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
@@ -22,8 +22,8 @@ def _no_kubeconfig_of_a_person() -> None:
 Seen = tuple[Result, dict[Kind, float]]
 
 
-def _run(models: int, *, quiet: bool = False) -> Seen:
-    with measured(models, SECONDS, quiet=quiet) as (result, place):
+def _run(models: int, mix: Mix = Mix.MIXED) -> Seen:
+    with measured(models, SECONDS, mix=mix) as (result, place):
         seen = result, result.writes_by_kind(kinds_of(place))
     print(table.rendered([seen]), table.requests(result), sep="\n")
     return seen
@@ -40,8 +40,13 @@ def small() -> Seen:
 
 
 @pytest.fixture(scope="module")
+def canaries() -> Seen:
+    return _run(500, Mix.CANARIES)
+
+
+@pytest.fixture(scope="module")
 def quiet() -> Seen:
-    return _run(500, quiet=True)
+    return _run(500, Mix.QUIET)
 
 
 def test_each_status_equals_its_own_known_value(large: Seen) -> None:
@@ -51,6 +56,12 @@ def test_each_status_equals_its_own_known_value(large: Seen) -> None:
 
 def test_nearly_all_due_evaluations_are_done(large: Seen) -> None:
     assert large[0].share_done >= 0.99
+
+
+def test_five_hundred_canaries_are_judged_in_time(canaries: Seen) -> None:
+    assert not canaries[0].wrong
+    assert canaries[0].share_done >= 0.99
+    assert canaries[1][Kind.CANARY] <= 1.1
 
 
 def test_audit_log_and_metrics_of_the_api_server_agree(large: Seen) -> None:

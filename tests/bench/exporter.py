@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 
-from tests.bench.fleet import BELOW, EDGES, GUARD, PERIOD, Kind, Served, Shape, fleet
+from tests.bench.fleet import BELOW, EDGES, GUARD, PERIOD, Kind, Mix, Served, Shape, fleet
 
 
 @dataclass(slots=True)
@@ -118,9 +118,9 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=500)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--shape", type=Shape.loads, default=Shape())
-    parser.add_argument("--quiet", action="store_true", help="steady and bad models only")
+    parser.add_argument("--mix", type=Mix, choices=list(Mix), default=Mix.MIXED)
     arguments = parser.parse_args()
-    exporter = Exporter(fleet(arguments.models, arguments.shape, quiet=arguments.quiet), time.time())
+    exporter = Exporter(fleet(arguments.models, arguments.shape, arguments.mix), time.time())
     ThreadingHTTPServer(("127.0.0.1", arguments.port), _handler(exporter)).serve_forever()
 
 

@@ -50,6 +50,14 @@ class Shape:
         return cls(**(values | {"windows": tuple(values["windows"])}))
 
 
+class Mix(StrEnum):
+    """Which kinds of models a fleet has."""
+
+    MIXED = "mixed"
+    QUIET = "quiet"  # steady and bad ones: nothing ever changes
+    CANARIES = "canaries"  # all have a canary in progress
+
+
 class Kind(StrEnum):
     """What a model of the fleet is like."""
 
@@ -76,7 +84,7 @@ class Served:
 
     number: int
     shape: Shape
-    quiet: bool = False
+    mix: Mix = Mix.MIXED
 
     @property
     def pair(self) -> int:
@@ -93,7 +101,13 @@ class Served:
     @property
     def kind(self) -> Kind:
         kind = _KINDS[self.pair % len(_KINDS)]
-        return kind if not self.quiet or kind in (Kind.STEADY, Kind.BAD) else Kind.STEADY
+        match self.mix:
+            case Mix.CANARIES:
+                return Kind.CANARY
+            case Mix.QUIET if kind is not Kind.BAD:
+                return Kind.STEADY
+            case _:
+                return kind
 
     @property
     def metric(self) -> str:
@@ -233,6 +247,5 @@ def _noise(number: int, index: int) -> tuple[float, float]:
     return draw.uniform(0.8, 1.2), draw.uniform(0.95, 1.05)
 
 
-def fleet(models: int, shape: Shape, *, quiet: bool = False) -> tuple[Served, ...]:
-    """`quiet`: nothing ever changes, there are steady and bad models only."""
-    return tuple(Served(number, shape, quiet) for number in range(models))
+def fleet(models: int, shape: Shape, mix: Mix = Mix.MIXED) -> tuple[Served, ...]:
+    return tuple(Served(number, shape, mix) for number in range(models))

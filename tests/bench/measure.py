@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from tests.bench import checks, site
-from tests.bench.fleet import Kind, Shape
+from tests.bench.fleet import Kind, Mix, Shape
 from tests.bench.meters import Lateness, Process, Request, Samples, audited, quantile, queries
 from tests.bench.site import USER, Site
 from tests.integration.running import Operator
@@ -25,7 +25,7 @@ class Result:
     """What was seen. Rates are per model and minute unless they say otherwise."""
 
     models: int
-    quiet: bool
+    mix: Mix
     shape: Shape
     seconds: float = 0.0
     kinds: Counter[Kind] = field(default_factory=Counter)
@@ -94,14 +94,14 @@ def measured(
     seconds: int,
     shape: Shape | None = None,
     *,
-    quiet: bool = False,
+    mix: Mix = Mix.MIXED,
     restart: bool = False,
     say: Say = print,
 ) -> Iterator[tuple[Result, Site]]:
     """Run for `seconds` once the windows are full; `restart`: then kill -9 the operator and start it again."""
     shape = shape or Shape()
-    result = Result(models, quiet, shape)
-    with site.site(models, shape, quiet=quiet) as place:
+    result = Result(models, mix, shape)
+    with site.site(models, shape, mix=mix) as place:
         result.kinds = Counter(model.kind for model in place.models)
         say(f"{models} models: {dict(result.kinds)}; objects made in {time.time() - place.began:.0f} s")
         with place.operator() as operator:

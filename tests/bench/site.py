@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from kubernetes import client
 
-from tests.bench.fleet import NAMESPACES, Served, Shape, fleet
+from tests.bench.fleet import NAMESPACES, Mix, Served, Shape, fleet
 from tests.bench.meters import AUDIT_POLICY, Samples, fetched
 from tests.cluster import bare, prometheus
 from tests.cluster.access import Cluster, apply_crds, wait_for
@@ -76,25 +76,25 @@ class Site:
 
 
 @contextmanager
-def site(models: int, shape: Shape, *, quiet: bool = False, cluster: Cluster | None = None) -> Iterator[Site]:
+def site(models: int, shape: Shape, *, mix: Mix = Mix.MIXED, cluster: Cluster | None = None) -> Iterator[Site]:
     """`cluster`: use this one, without an audit log, instead of a control plane of one's own."""
-    with tempfile.TemporaryDirectory(prefix="modelslo-bench-") as folder, _exporter(models, shape, quiet) as exporter:
+    with tempfile.TemporaryDirectory(prefix="modelslo-bench-") as folder, _exporter(models, shape, mix) as exporter:
         began = time.time()
         with prometheus.start(_scraped(exporter, shape)) as scraper:
             if cluster is not None:
-                yield _furnished(Site(cluster, scraper, exporter, (), shape, Path(folder), None, began), models, quiet)
+                yield _furnished(Site(cluster, scraper, exporter, (), shape, Path(folder), None, began), models, mix)
                 return
             policy, audit = Path(folder, "audit.json"), Path(folder, "audit.log")
             policy.write_text(json.dumps(AUDIT_POLICY))
             flags: dict[str, str | Path] = {"audit-policy-file": policy, "audit-log-path": audit}
             with bare.start(api_only=True, api_flags=flags) as own:
-                yield _furnished(Site(own, scraper, exporter, (), shape, Path(folder), audit, began), models, quiet)
+                yield _furnished(Site(own, scraper, exporter, (), shape, Path(folder), audit, began), models, mix)
 
 
-def _furnished(place: Site, models: int, quiet: bool) -> Site:
+def _furnished(place: Site, models: int, mix: Mix) -> Site:
     apply_crds(place.cluster)
     install_rights(place.cluster)
-    place.models = fleet(models, place.shape, quiet=quiet)
+    place.models = fleet(models, place.shape, mix)
     for namespace in NAMESPACES:
         place.cluster.kubectl("create", "namespace", namespace)
     create(place.cluster, place.models)
@@ -112,10 +112,10 @@ def _scraped(exporter: str, shape: Shape) -> Body:
 
 
 @contextmanager
-def _exporter(models: int, shape: Shape, quiet: bool) -> Iterator[str]:
+def _exporter(models: int, shape: Shape, mix: Mix) -> Iterator[str]:
     """The exporter's process; its host:port."""
     port = free_port()
-    words = ["--models", str(models), "--port", str(port), "--shape", shape.dumps(), *(["--quiet"] if quiet else [])]
+    words = ["--models", str(models), "--port", str(port), "--shape", shape.dumps(), "--mix", mix]
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.exporter", *words], stdin=subprocess.DEVNULL)
 
     def answers() -> bool:

@@ -24,7 +24,7 @@ def rows(result: Result, by_kind: Mapping[Kind, float]) -> list[tuple[str, str]]
     """(what, figure)."""
     r = result
     return [
-        ("models", f"{r.models}{' (quiet)' if r.quiet else ''}"),
+        ("models", f"{r.models} {r.mix}"),
         ("statuses equal to their known value", f"{r.checked - len(r.wrong)} of {r.checked}"),
         ("evaluations done", f"{r.share_done:.1%} ({r.done} of {r.due})"),
         ("evaluations by its own count", ", ".join(f"{name} {r.own.get(name, 0):.0f}" for name in ("done", "missed"))),
