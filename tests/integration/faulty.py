@@ -106,10 +106,24 @@ def trickling(start: bytes) -> Callable[[socket.socket, threading.Event], None]:
 
 
 def saying(answer: bytes) -> Callable[[socket.socket, threading.Event], None]:
-    """Sends `answer` and closes."""
+    """Sends `answer` to a whole request and closes: with a part unread the close would be a reset."""
 
     def talk(connection: socket.socket, over: threading.Event) -> None:
-        connection.recv(65536)
+        _read_request(connection)
         connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
 
     return talk
+
+
+def _read_request(connection: socket.socket) -> None:
+    received = b""
+    while b"\r\n\r\n" not in received and (more := connection.recv(65536)):
+        received += more
+    head, _, body = received.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    missing = int(lengths[0].split(b":")[1]) - len(body) if lengths else 0
+    while missing > 0 and (more := connection.recv(65536)):
+        missing -= len(more)

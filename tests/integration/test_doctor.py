@@ -203,7 +203,8 @@ def test_the_command(prometheus: Prometheus, namespace: Namespace, capsys: pytes
     """From the resources of a real API server to the exit code."""
     apply_crds(namespace.cluster)
     for version in ("v1", "v2"):
-        fill(prometheus.url, {"namespace": namespace.name, "model_name": "fraud", "model_version": version})
+        labels = {"namespace": namespace.name, "model_name": "fraud", "model_version": version}
+        fill(prometheus.url, labels, end=time.time())  # the command looks at the clock; NOW may be long ago
     namespace.kubectl("apply", "-f", "-", input=RESOURCES)
     command = [
         "doctor",
