@@ -82,7 +82,8 @@ def artefact(name: str, inputs: Iterable[str | Path], build: Callable[[Path], No
     home = root() / name
     path = home / digest(inputs)
     if not path.exists():
-        with lock(name):
+        # Its own kind of name: who holds the lock of a thing may well need the artefact of that name.
+        with lock(f"artefact-{name}"):
             if not path.exists():
                 home.mkdir(parents=True, exist_ok=True)
                 _build(name, path, build, expect)
