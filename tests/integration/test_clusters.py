@@ -139,6 +139,18 @@ def _processes_of(folder: Path) -> list[str]:
     return found
 
 
+def test_who_holds_the_lock_of_a_thing_can_build_its_artefact(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A cluster from nothing holds the lock `kind` and builds the artefact `kind`: it waited for itself for ever."""
+    monkeypatch.setenv("MODELSLO_CACHE", str(tmp_path))
+
+    def build() -> Path:
+        with cache.lock("kind"):
+            return cache.artefact("kind", ["input"], lambda folder: (folder / "kind").touch())
+
+    with ThreadPoolExecutor(1) as pool:
+        assert (pool.submit(build).result(timeout=10) / "kind").exists()
+
+
 def test_a_real_prometheus() -> None:
     config = {"global": {"scrape_interval": "1s"}, "scrape_configs": []}
     with start_prometheus(config) as prometheus:
