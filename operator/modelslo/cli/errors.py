@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 NEGATIVE: Final = 1
+MISUSE: Final = 2
 UNREACHABLE: Final = 3
 
 

@@ -59,11 +59,18 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
     add_cluster_arguments(parser)
 
 
+def _backtest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--jsonl", action="store_true", help="observations on standard input, decisions on standard output"
+    )
+
+
 COMMANDS: Final = (
     Command("get", "list ModelSLOs, or show one", "modelslo.cli.get:run", _get),
     Command("describe", "all about one ModelSLO, for people", "modelslo.cli.describe:run", _describe),
     Command("doctor", "say what Prometheus has of one ModelSLO, and what is wrong", "modelslo.cli.doctor:run", _doctor),
     Command("validate", "check files without a cluster", "modelslo.cli.validate:run", _validate),
+    Command("backtest", "say what would have been decided on recorded data", "modelslo.cli.backtest:run", _backtest),
     Command("run", "be the operator", "modelslo.cli.run:run"),
 )
 

@@ -6,11 +6,43 @@ to the infrastructure (scrape interval, settle, HTTP time-outs, a Job's time-out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from modelslo.api.quantity import seconds
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.observe.evidence import STALENESS as STALENESS
+
+
+@dataclass(frozen=True, slots=True)
+class Tempo:
+    """Time constants of the tests themselves, in seconds; defaults of decision-statistics sections 3 to 6.
+
+    ``block``: a block with few labels ends then. ``restart``: between two copies of the rollback process.
+    ``least_age``: of a canary that may be promoted. ``forecast``: memory of stable's mean. ``delays``: memory of the
+    label delays. ``fast``, ``slow``: means of the watch for incidents. ``rate``: memory of the usual rate of labels.
+    ``windows``: on which overdispersion is looked at besides one block. ``drift_block``, ``quiet``, ``day``,
+    ``season``: blocks of the drift detector, the longest silence, the period of the season, the least history to see it in.
+    """
+
+    block: float = 600.0
+    restart: float = 600.0
+    least_age: float = 600.0
+    forecast: float = 3600.0
+    delays: float = 7200.0
+    fast: float = 300.0
+    slow: float = 7200.0
+    rate: float = 600.0
+    windows: tuple[float, ...] = (300.0, 1200.0)
+    drift_block: float = 300.0
+    quiet: float = 3600.0
+    day: float = 86400.0
+    season: float = 72000.0
+
+    def scaled(self, scale: float) -> Tempo:
+        """All divided by `scale`, as `timeScale` says."""
+        windows = tuple(window / scale for window in self.windows)
+        others = {one.name: getattr(self, one.name) / scale for one in fields(self) if one.name != "windows"}
+        return Tempo(windows=windows, **others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What a ModelSLO would have decided, on recorded data."""

@@ -1,0 +1,65 @@
+"""`modelslo backtest --jsonl`: many traces through one process, an answer for each scrape, in lock-step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
+
+from modelslo.backtest.observations import ObservationError
+from modelslo.backtest.replay import Replay
+
+
+class LineError(ValueError):
+    """A bad line, by its number."""
+
+    def __init__(self, line: int, error: Exception) -> None:
+        super().__init__(f"line {line}: {error}")
+
+
+def replay_lines(lines: Iterable[str], output: IO[str]) -> None:
+    """Answers every scrape before it reads the next line. Raises LineError; what was answered before stands."""
+    session = Session()
+    for number, line in enumerate(lines, 1):
+        try:
+            answer = session.take(line)
+        except ObservationError as error:
+            raise LineError(number, error) from None
+        if answer is not None:
+            output.write(json.dumps(answer, separators=(",", ":")) + "\n")
+            output.flush()
+
+
+class Session:
+    """One trace after the other; nothing of one is there in the next."""
+
+    def __init__(self) -> None:
+        self._replay: Replay | None = None
+
+    def take(self, line: str) -> dict[str, Any] | None:
+        """The answer to a line; None when there is none to give."""
+        observation = _parsed(line)
+        kind = observation.get("type")
+        if kind == "meta":
+            if self._replay is not None:
+                raise ObservationError("type", 'a "meta" inside a trace: send its "end" first')
+            self._replay = Replay(observation)
+            return None
+        if kind not in ("scrape", "end"):
+            raise ObservationError("type", f'{kind!r} is not known: write "meta", "scrape" or "end"')
+        if self._replay is None:
+            raise ObservationError("type", f'a "{kind}" before any "meta": begin the trace with it')
+        if kind == "scrape":
+            return self._replay.feed(observation)
+        self._replay = None
+        return None
+
+
+def _parsed(line: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ObservationError("", f"no JSON ({error}): write one object a line") from None
+    if not isinstance(found, dict):
+        raise ObservationError("", f"a {type(found).__name__}, and one JSON object a line is expected")
+    return found

@@ -1,0 +1,76 @@
+"""One trace of the replay interface: observations in, actions out (decision-statistics section 12). Pure.
+
+The same functions judge here and in the live operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import exp
+from typing import Any, Final
+
+from modelslo.backtest.observations import ObservationError, counters_of, meta_of
+from modelslo.judge.drift import Detector, Health, began, detect, health_of
+from modelslo.judge.gate import Gate, GateVerdict, advance, verdict_of
+from modelslo.judge.increments import Meters, step_of
+
+_HIGHEST: Final = 700.0
+_DECIDED: Final = {GateVerdict.ROLLBACK: "rollback", GateVerdict.PROMOTE: "promote"}
+
+
+class Replay:
+    """Judges the scrapes of one trace; `meta` is its first line. Raises ObservationError."""
+
+    def __init__(self, meta: Mapping[str, Any]) -> None:
+        self._meta = meta_of(meta)
+        self._rules, self._drift = self._meta.rules(), self._meta.drift()
+        self._meters, self._gate, self._detector = Meters(), Gate(), Detector()
+        self._next = 0
+        self._said = False
+
+    def feed(self, scrape: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to the next scrape. Raises ObservationError, and then nothing was taken."""
+        rules = self._rules
+        at = self._expected(scrape)
+        stable, canary = counters_of(rules, scrape, "stable"), counters_of(rules, scrape, "canary")
+        self._next += 1
+        self._meters, step, _ = step_of(self._meters, at, stable, canary, rules.tempo)
+        history = self._gate.history
+        self._gate = advance(self._gate, rules, step, self._meta.has_canary and scrape["k"] >= self._meta.k0)
+        if scrape["k"] >= self._meta.k0 and self._detector.baseline is None:
+            self._detector = began(self._detector, rules, self._drift, history)
+        self._detector = detect(self._detector, rules, self._drift, step.stable, at)
+        return self._answer(at, scrape["k"])
+
+    def _expected(self, scrape: Mapping[str, Any]) -> float:
+        """The time of the scrape; only the next one of this trace is taken."""
+        if scrape.get("trace") != self._meta.trace:
+            raise ObservationError(
+                "trace", f"{scrape.get('trace')!r}, and the trace is {self._meta.trace!r}: send its end"
+            )
+        if scrape.get("k") != self._next:
+            raise ObservationError("k", f"{scrape.get('k')!r}, and {self._next} is next: scrapes come without holes")
+        at = scrape.get("t")
+        if isinstance(at, bool) or not isinstance(at, (int, float)):
+            raise ObservationError("t", f"{at!r} is no time: write seconds, k times dt")
+        return float(at)
+
+    def _answer(self, at: float, k: int) -> dict[str, Any]:
+        answer: dict[str, Any] = {"trace": self._meta.trace, "k": k, "action": "hold", "reason": "Healthy"}
+        drift = health_of(self._detector, self._drift, at, self._rules.tempo.quiet)
+        trial = self._gate.trial
+        if trial is not None:
+            verdict = verdict_of(self._gate, self._rules, at)
+            answer["reason"] = str(verdict)
+            answer["e_rollback"] = exp(min(trial.e.rollback, _HIGHEST))
+            answer["e_promote"] = exp(min(trial.e.promote, _HIGHEST))
+            # Both may fall due at once: one now, the other one next.
+            if verdict in _DECIDED and not (drift is Health.DRIFT and self._said):
+                self._said = True
+                return answer | {"action": _DECIDED[verdict]}
+        self._said = False
+        if drift is Health.DRIFT:
+            return answer | {"action": "retrain", "reason": "Drift"}
+        if drift is Health.INSUFFICIENT and trial is None:
+            answer["reason"] = "InsufficientData"
+        return answer

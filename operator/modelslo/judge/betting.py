@@ -1,0 +1,140 @@
+"""Betting against "the canary's mean is at most r times stable's": e-values of one block of bucketed losses.
+
+Scores ``v`` of the buckets, counts ``k`` of each arm and stratum, a forecast ``c`` of stable's mean from earlier blocks
+(decision-statistics section 4.2). For a bet ``b`` in (0, 0.9] and a sign ``s`` (+1: worse, -1: not worse)
+
+    w   = n_s / (n_s + r^2 n_c)
+    a_c = s b w / (r c)          a_s = -r (n_c / n_s) a_c
+    ln e(b) = sum_k k_c ln(1 + a_c (v - r c)) + sum_k k_s ln(1 + a_s (v - c))
+
+Both a are shrunk by one factor so that no logarithm falls below ln 0.05. Given the past and the counts E[e] <= 1 while
+the (traffic-weighted) mean contrast mu_c - r mu_s is <= 0 (s = +1) or >= 0 (s = -1), whatever the distribution and the
+forecast: 1 + x <= exp(x). A wrong forecast costs speed only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+LARGEST_BET: Final = 0.9
+SUM_BETS: Final = np.array([2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.08])
+"""Bets on a normalised contrast, where there are only sums (section 5)."""
+_SMALLEST_BEST, _LARGEST_BEST = 1e-4, 0.45
+_FLOOR: Final = 0.05
+_CAP_SHARE, _CAP_SLACK = 1 / 3, 0.75
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bets:
+    """Bets of a mixture, shape (L,), and the logarithms of their prior masses; the masses sum to one."""
+
+    sizes: Array
+    log_mass: Array
+
+
+def bets_for(cv2: float, r: float, mass: float) -> Bets:
+    """Grid around the bet that is best at "no effect", b* = r m / (CV^2 + m^2), which gets `mass` (section 4.3).
+
+    `cv2` is the squared coefficient of variation of stable's bucketed loss, `r` = 1 + m the tolerated ratio.
+    """
+    margin = r - 1
+    best = min(max(r * margin / (cv2 + margin * margin), _SMALLEST_BEST), _LARGEST_BEST)
+    sizes = [best / 2, best]
+    while sizes[-1] * 2 < LARGEST_BET:
+        sizes.append(sizes[-1] * 2)
+    sizes.append(LARGEST_BET)
+    masses = np.full(len(sizes), (1 - mass) / (len(sizes) - 1))
+    masses[1] = mass
+    return Bets(np.array(sizes), np.log(masses))
+
+
+def even_bets(sizes: Array) -> Bets:
+    """The same mass on each."""
+    return Bets(sizes, np.full(len(sizes), -log(len(sizes))))
+
+
+def cap_of(rate: float) -> float:
+    """The most that one block may add to ln E, so that one poisoned scrape cannot decide at error rate `rate`."""
+    return log(1 / rate) * _CAP_SHARE + _CAP_SLACK
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Counts of both arms per stratum and bucket, shapes (G, K); both arms have labels in each of the G strata."""
+
+    canary: Array
+    stable: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Events:
+    """Labels of one arm per stratum, shape (G,), and how many of them were bad events."""
+
+    labels: Array
+    events: Array
+
+
+def log_e(bets: Array, r: float, scores: Array, forecast: Array, scale: Array, block: Block, together: bool) -> Array:
+    """ln e per bet and stratum, shape (L, G).
+
+    `bets` (L,) are signed: s b. `forecast` (G,) is stable's mean, `scale` (G,) or (1,) what sets the size of a bet, in
+    the unit of the loss. `together`: one shrinking factor for all strata, so that the sum over them bets on the
+    traffic-weighted average contrast; else each stratum has its own.
+    """
+    n_c, n_s = block.canary.sum(axis=1), block.stable.sum(axis=1)
+    a_c = bets[:, None] * (n_s / ((n_s + r * r * n_c) * (r * scale)))
+    a_s = a_c * (-r * n_c / n_s)
+    low, high = float(scores[0]), float(scores[-1])
+    # The lowest score is worst for a bet on more, the highest for a bet on less.
+    worst = np.maximum(
+        np.maximum(a_c * (r * forecast - low), a_c * (r * forecast - high)),
+        np.maximum(a_s * (forecast - low), a_s * (forecast - high)),
+    )
+    if together:
+        worst = worst.max(axis=1, keepdims=True)
+    shrink = (1 - _FLOOR) / np.maximum(worst, 1 - _FLOOR)
+    deviation = scores - forecast[:, None]
+    of_stable = np.log1p((a_s * shrink)[:, :, None] * deviation)
+    of_canary = np.log1p((a_c * shrink)[:, :, None] * (deviation - ((r - 1) * forecast)[:, None]))
+    found: Array = (of_canary * block.canary + of_stable * block.stable).sum(axis=2)
+    return found
+
+
+def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable: Events) -> Array:
+    """The same for 0/1 losses that are 1 with probability `share`, summed over the strata, shape (L,)."""
+    n_c, n_s = canary.labels, stable.labels
+    a_c = bets[:, None] * (n_s / ((n_s + r * r * n_c) * (r * share)))
+    a_s = a_c * (-r * n_c / n_s)
+    worst = np.maximum(
+        np.maximum(a_c * (r * share), a_c * (r * share - 1)), np.maximum(a_s * share, a_s * (share - 1))
+    ).max(axis=1, keepdims=True)
+    shrink = (1 - _FLOOR) / np.maximum(worst, 1 - _FLOOR)
+    a_c, a_s = a_c * shrink, a_s * shrink
+    found: Array = (
+        np.log1p(a_c * (1 - r * share)) * canary.events
+        + np.log1p(a_c * (-r * share)) * (n_c - canary.events)
+        + np.log1p(a_s * (1 - share)) * stable.events
+        + np.log1p(a_s * (-share)) * (n_s - stable.events)
+    ).sum(axis=1)
+    return found
+
+
+_HIGHEST: Final = 700.0
+_LEAST: Final = 1e-300
+
+
+def log_mean_exp(log_wealth: Array, log_mass: Array) -> Array:
+    """ln sum_l mass_l exp(log_wealth[..., l]): the e-value of a mixture, shape of the rest.
+
+    From e^700 on it makes no difference any more, nor does it below e^-690.
+    """
+    found: Array = np.log(np.maximum(np.exp(np.minimum(log_wealth + log_mass, _HIGHEST)).sum(axis=-1), _LEAST))
+    return found

@@ -1,0 +1,124 @@
+"""What stable did before the rollout: the scale of the test, frozen when it starts (decision-statistics 4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import exp, inf, isfinite
+from typing import Final
+
+import numpy as np
+
+from modelslo.judge.betting import Array
+from modelslo.judge.increments import Delta
+from modelslo.judge.tempering import Scatter
+from modelslo.judge.timing import Tempo
+
+_NONE: Final = np.zeros((0, 0))
+_EMPTY: Final = np.zeros(0)
+_LEAST_LABELS: Final = 5.0
+_LEAST_LABELS_OF_SUMS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Fading mean loss per stratum, shapes (G,)."""
+
+    labels: Array
+    total: Array
+
+    @staticmethod
+    def of(strata: int) -> Forecast:
+        return Forecast(np.zeros(strata), np.zeros(strata))
+
+    def add(self, labels: Array, total: Array, elapsed: float, memory: float) -> Forecast:
+        """Takes labels and their summed loss per stratum; sums that are no numbers are left out."""
+        keep = exp(-max(0.0, elapsed) / memory)
+        finite = np.isfinite(total)
+        return Forecast(
+            self.labels * keep + np.where(finite, labels, 0.0), self.total * keep + np.where(finite, total, 0.0)
+        )
+
+    @property
+    def mean(self) -> Array:
+        """Per stratum; NaN where nothing was seen."""
+        found: Array = np.divide(self.total, self.labels, out=np.full(len(self.total), np.nan), where=self.labels > 0)
+        return found
+
+    @property
+    def overall(self) -> float:
+        """Traffic-weighted; NaN before the first label."""
+        labels = float(self.labels.sum())
+        return float(self.total.sum()) / labels if labels > 0 else float("nan")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """Totals over stable's history; arrays as in :class:`Delta`. ``spread`` is the scatter of means, not normalised."""
+
+    at: float | None = None
+    count: Array = field(default_factory=lambda: _EMPTY)
+    total: Array = field(default_factory=lambda: _EMPTY)
+    squares: Array | None = None
+    buckets: Array = field(default_factory=lambda: _NONE)
+    scored: Forecast | None = None  # of bucketed losses
+    raw: Forecast | None = None
+    waiting: tuple[float, float] = (0.0, 0.0)  # labels and sum of a window that is not full
+    scales: tuple[Scatter, ...] = ()
+    spread: Scatter = field(default_factory=lambda: Scatter(0.0))
+
+    @property
+    def labels(self) -> float:
+        return float(self.count[0]) if len(self.count) else 0.0
+
+
+def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed: float, tempo: Tempo) -> History:
+    """Takes one increment of stable. `scores` of the buckets, shape (K,); empty without a histogram."""
+    first = len(history.count) == 0
+    scored = delta.buckets @ scores if len(scores) else delta.total
+    after = replace(
+        history,
+        at=at,
+        # Overdispersion of stable alone is looked at on one scrape and on the shorter window.
+        scales=history.scales or (Scatter(0.0), Scatter(tempo.windows[0])),
+        count=delta.count if first else history.count + delta.count,
+        total=np.nan_to_num(delta.total, nan=0.0) if first else history.total + np.nan_to_num(delta.total, nan=0.0),
+        squares=_sum(history.squares, delta.squares, first),
+        buckets=delta.buckets if first else history.buckets + delta.buckets,
+        scored=(history.scored or Forecast.of(len(delta.count))).add(delta.count, scored, elapsed, tempo.forecast),
+        raw=(history.raw or Forecast.of(len(delta.count))).add(delta.count, delta.total, elapsed, tempo.forecast),
+    )
+    return _with_scatter(after, delta, at, float(scored[0]), scores)
+
+
+def _sum(before: Array | None, now: Array | None, first: bool) -> Array | None:
+    if now is None or (before is None and not first):
+        return None
+    return now if before is None else before + now
+
+
+def _with_scatter(history: History, delta: Delta, at: float, scored: float, scores: Array) -> History:
+    variance = _variance(history, scores)
+    labels, total = history.waiting[0] + delta.labels, history.waiting[1] + scored
+    if not isfinite(total):
+        return replace(history, waiting=(0.0, 0.0))
+    if labels < (_LEAST_LABELS if len(scores) else _LEAST_LABELS_OF_SUMS):
+        return replace(history, waiting=(labels, total))
+    mean = total / labels
+    return replace(
+        history,
+        waiting=(0.0, 0.0),
+        scales=tuple(scale.add(at, labels, mean, variance) for scale in history.scales)
+        if variance > 0
+        else history.scales,
+        spread=history.spread.add(at, labels, mean, 1.0, inf),
+    )
+
+
+def _variance(history: History, scores: Array) -> float:
+    """Of one (bucketed) loss; 0 while it is not known."""
+    labels = history.labels
+    if labels < _LEAST_LABELS or not len(scores):
+        return 0.0
+    counts = history.buckets[0]
+    mean = float(counts @ scores) / labels
+    return max(0.0, float(counts @ (scores * scores)) / labels - mean * mean)

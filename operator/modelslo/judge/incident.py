@@ -1,0 +1,62 @@
+"""Upstream incidents: stable's loss jumps at once, so that nothing can be said about the canary (section 3.8).
+
+Two exponentially fading means of stable's loss. While the fast one stands far above the slow one, the gate is frozen;
+when the shift persists the slow one follows and the freeze ends by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, sqrt
+
+from modelslo.judge.timing import Tempo
+
+_JUMP, _RELEASE, _LEAST_Z = 1.5, 1.25, 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fading:
+    """Labels and sum of losses, fading with time constant `memory`; ``weights2`` is the sum of squared weights."""
+
+    labels: float = 0.0
+    total: float = 0.0
+    weights2: float = 0.0
+
+    def add(self, labels: float, total: float, elapsed: float, memory: float) -> Fading:
+        keep = exp(-elapsed / memory)
+        return Fading(self.labels * keep + labels, self.total * keep + total, self.weights2 * keep * keep + labels)
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.labels if self.labels > 0 else None
+
+    @property
+    def effective(self) -> float:
+        """Number of labels that would say as much with equal weights."""
+        return self.labels**2 / self.weights2 if self.weights2 > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """``frozen``: stable's loss has jumped and has not come back."""
+
+    fast: Fading = Fading()
+    slow: Fading = Fading()
+    frozen: bool = False
+
+
+def watched(watch: Watch, labels: float, total: float, elapsed: float, cv2: float, tempo: Tempo) -> Watch:
+    """Takes stable's labels of one scrape and their summed (bucketed) loss.
+
+    `cv2` is the squared coefficient of variation of one loss, times the overdispersion of clustered labels.
+    """
+    fast = watch.fast.add(labels, total, elapsed, tempo.fast)
+    slow = watch.slow.add(labels, total, elapsed, tempo.slow)
+    quick, usual = fast.mean, slow.mean
+    if quick is None or usual is None or usual <= 0:
+        return Watch(fast, slow, watch.frozen)
+    if watch.frozen:
+        return Watch(fast, slow, quick > _RELEASE * usual)
+    error = usual * sqrt(cv2 * (1 / fast.effective + 1 / slow.effective))
+    jumped = quick > _JUMP * usual and (error <= 0 or (quick - usual) / error > _LEAST_Z)
+    return Watch(fast, slow, jumped)

@@ -1,0 +1,175 @@
+"""From cumulative counters to increments that can be trusted (decision-statistics sections 3.1 to 3.4).
+
+Rows of the arrays are the arm as a whole (row 0) and then its segments; columns are buckets, the last one above the
+highest finite edge. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import exp, isfinite
+from typing import Final
+
+import numpy as np
+
+from modelslo.judge.betting import Array
+from modelslo.judge.timing import Tempo
+
+# A restarted process has counted no more than this many labels, or this many times what was expected.
+_FRESH_LABELS, _FRESH_RATIO = 50.0, 4.0
+_ROUNDING: Final = 1e-6
+
+
+class Reading(StrEnum):
+    """What became of one scrape of one arm."""
+
+    MISSING = "Missing"
+    FIRST = "First"
+    VALID = "Valid"
+    FULL_RESET = "FullReset"
+    PARTIAL_RESET = "PartialReset"
+    REJECTED = "Rejected"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counters:
+    """Cumulative counters of one arm, R rows of K buckets and J delay buckets.
+
+    ``values`` (1 + R + R K + J,) holds predictions, counts, cumulative loss buckets row by row, cumulative
+    delay buckets: all that must never fall. ``total`` and ``squares`` (R,) are sums, which may be NaN;
+    ``squares`` is None where it is not exported.
+    """
+
+    values: Array
+    total: Array
+    squares: Array | None
+    delays: int = 0
+
+    @property
+    def labels(self) -> float:
+        return float(self.values[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delta:
+    """What one arm did between two scrapes; ``buckets`` and ``lags`` are counts per bucket, not cumulative."""
+
+    count: Array
+    total: Array
+    squares: Array | None
+    buckets: Array
+    predictions: float
+    lags: Array | None
+
+    @property
+    def labels(self) -> float:
+        """Labelled predictions of the whole arm."""
+        return float(self.count[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meter:
+    """The last valid counters of one arm, their time, and the usual rate of labels (1/s)."""
+
+    last: Counters | None = None
+    at: float = 0.0
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """Both arms at one scrape; None: nothing to be used of this arm now.
+
+    ``comparable`` false: the arms' labels are of different ages for a reason outside, such as pods that start.
+    """
+
+    at: float
+    stable: Delta | None
+    canary: Delta | None
+    comparable: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meters:
+    stable: Meter = Meter()
+    canary: Meter = Meter()
+
+
+def step_of(
+    meters: Meters, at: float, stable: Counters | None, canary: Counters | None, tempo: Tempo
+) -> tuple[Meters, Step, tuple[Reading, Reading]]:
+    """Increments of both arms since their last valid scrapes. A partial reset of one costs the increment of both."""
+    meter_s, delta_s, reading_s = difference(meters.stable, stable, at, tempo.rate)
+    meter_c, delta_c, reading_c = difference(meters.canary, canary, at, tempo.rate)
+    if Reading.PARTIAL_RESET in (reading_s, reading_c):
+        delta_s = delta_c = None
+    return Meters(meter_s, meter_c), Step(at, delta_s, delta_c), (reading_s, reading_c)
+
+
+def difference(meter: Meter, now: Counters | None, at: float, memory: float) -> tuple[Meter, Delta | None, Reading]:
+    """The increment since the last valid scrape, None where there is none to be trusted.
+
+    The usual rate of labels is a fading mean of time constant `memory` (s).
+    """
+    # Counters are finite and >= 0, so that one sum tells of a NaN or an infinity anywhere.
+    if now is None or not isfinite(float(now.values.sum())):
+        return meter, None, Reading.MISSING
+    last = meter.last
+    if last is None or len(last.values) != len(now.values):
+        return Meter(now, at, meter.rate), None, Reading.FIRST
+    if at <= meter.at:  # a duplicate, or the clock was set back
+        return meter, None, Reading.MISSING
+    moved, reading = now.values - last.values, Reading.VALID
+    if float(moved.min()) < 0:
+        expected = (meter.rate or 0.0) * (at - meter.at)
+        if now.labels > min(max(_FRESH_LABELS, _FRESH_RATIO * expected), last.labels):
+            return Meter(now, at, meter.rate), None, Reading.PARTIAL_RESET
+        reading, moved = Reading.FULL_RESET, now.values
+    delta = _delta(last if reading is Reading.VALID else None, now, moved)
+    if not _plausible(delta, moved):
+        return Meter(now, at, meter.rate), None, Reading.REJECTED
+    return Meter(now, at, _rate(meter, delta, at, memory)), delta, reading
+
+
+def _delta(last: Counters | None, now: Counters, moved: Array) -> Delta:
+    """``last`` None: counted from zero."""
+    rows = len(now.total)
+    end = len(moved) - now.delays
+    cumulative = moved[1 + rows : end].reshape(rows, -1)
+    buckets = cumulative.copy()
+    buckets[:, 1:] -= cumulative[:, :-1]
+    lags = None
+    if now.delays:
+        lags = moved[end:].copy()
+        lags[1:] -= moved[end:-1]
+    squares = now.squares
+    if last is not None:
+        squares = None if squares is None or last.squares is None else squares - last.squares
+    return Delta(
+        count=moved[1 : 1 + rows],
+        total=now.total if last is None else now.total - last.total,
+        squares=squares,
+        buckets=buckets,
+        predictions=float(moved[0]),
+        lags=lags,
+    )
+
+
+def _plausible(delta: Delta, moved: Array) -> bool:
+    """Counts that agree with each other; a sum that is a number must not fall."""
+    rounding = _ROUNDING * (1 + delta.labels)
+    if float(delta.buckets.min()) < -rounding:
+        return False
+    rows, width = delta.buckets.shape
+    if width > 1:
+        last = moved[rows + width : 1 + rows + rows * width : width]  # the +Inf bucket of each row
+        if float(np.abs(last - delta.count).max()) > rounding:
+            return False
+    return not float(delta.total.min()) < -_ROUNDING
+
+
+def _rate(meter: Meter, delta: Delta, at: float, memory: float) -> float:
+    elapsed = at - meter.at
+    rate = delta.labels / elapsed
+    return rate if meter.rate is None else meter.rate + (1 - exp(-elapsed / memory)) * (rate - meter.rate)

@@ -1,0 +1,67 @@
+"""Equal-age cohorts: when labels of both arms are of predictions that both arms made (decision-statistics 3.6, 3.7).
+
+A label counts when its prediction was made after the canary's first one plus the warm-up, A seconds ago. How many of
+stable's labels are older than A is read off its histogram of label delays; a canary can have none of those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import exp, sqrt
+from typing import Final
+
+import numpy as np
+
+from modelslo.judge.betting import Array
+
+MOST_OLDER: Final = 0.02
+_NONE: Final = np.zeros(0)
+_ALL: Final = np.ones(1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delays:
+    """Stable's label delays of late, per bucket, shape (J,), fading."""
+
+    counts: Array = field(default_factory=lambda: _NONE)
+
+    def with_labels(self, lags: Array | None, elapsed: float, memory: float) -> Delays:
+        """Takes the labels of `elapsed` seconds; older ones fade with time constant `memory` (s)."""
+        if lags is None:
+            return self
+        if len(self.counts) != len(lags):
+            return Delays(lags)
+        return Delays(self.counts * exp(-elapsed / memory) + lags)
+
+
+@lru_cache(maxsize=64)
+def _bounds(edges: tuple[float, ...]) -> tuple[Array, Array]:
+    upper = np.array(edges)
+    return np.concatenate(([0.0], upper[:-1])), upper
+
+
+def older_shares(edges: tuple[float, ...], age: float) -> Array:
+    """Share of the labels of each delay bucket, shape (J,), that is above `age` (s): linear inside, all of the last."""
+    lower, upper = _bounds(edges)
+    shares = np.minimum(np.maximum((upper - age) / (upper - lower), 0.0), 1.0)
+    return np.concatenate((shares, _ALL))
+
+
+def mature(delays: Delays, lags: Array | None, edges: tuple[float, ...], age: float) -> bool:
+    """Whether labels of now may be compared, `age` seconds after the canary's warm-up; `lags` are those of now.
+
+    At most 2 % of stable's delays of late are longer. A batch that holds more such labels than chance explains (a
+    backfill from before the rollout) is refused too. One old label in a small batch is chance: to refuse it would
+    select for quick labels.
+    """
+    if age <= 0:
+        return False
+    shares = older_shares(edges, age)
+    total = float(delays.counts.sum())
+    if total <= 0 or float(delays.counts @ shares) > MOST_OLDER * total:
+        return False
+    if lags is None:
+        return True
+    expected = MOST_OLDER * float(lags.sum())
+    return float(lags @ shares) <= expected + 3 * sqrt(expected) + 1

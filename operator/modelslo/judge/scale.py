@@ -1,0 +1,218 @@
+"""What is frozen when a rollout starts: how losses are scored, bets, tail, overdispersion, kind of data.
+
+Nothing of it may look at what will be judged: it rests on stable's history alone (decision-statistics 4.3 to 4.6, 5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import isfinite
+from typing import Final
+
+import numpy as np
+
+from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets
+from modelslo.judge.history import Forecast, History
+from modelslo.judge.moments import scores as bucket_scores
+from modelslo.judge.tempering import MOST_PRIOR, PRIOR
+from modelslo.judge.timing import Tempo
+
+CV2_UNKNOWN: Final = 2.0
+MASS_ROLLBACK: Final = 0.25
+MASS_PROMOTE: Final = 0.5
+TAIL_SHARE: Final = 0.012
+TAIL_RATIOS: Final = (1.5, 4.0)
+MOST_BEYOND: Final = 0.02
+MOST_OFF: Final = 0.3
+SMALLEST_SEGMENT: Final = 0.01
+_LEAST_HISTORY: Final = 50.0
+
+
+class Data(StrEnum):
+    """What the exporter offers, best first."""
+
+    HISTOGRAM = "Histogram"
+    SQUARES = "Squares"
+    SUMS = "Sums"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the user promises and allows; times in seconds, margins relative.
+
+    ``edges`` are the finite upper bounds of the loss buckets, ``lag_edges`` those of the label delays. ``delay`` stands
+    in where no delays are exported. ``tail`` false: only means matter.
+    """
+
+    edges: tuple[float, ...]
+    lag_edges: tuple[float, ...]
+    margin: float
+    segment_margin: float
+    alpha: float
+    beta: float
+    warmup: float
+    segments: tuple[str, ...] = ()
+    has_squares: bool = True
+    delay: float = 0.0
+    tail: bool = True
+    tempo: Tempo = field(default_factory=Tempo)
+
+    @property
+    def strata(self) -> slice:
+        """Rows of :class:`Delta` that are compared: the segments, or the whole arm."""
+        return slice(1, None) if self.segments else slice(0, 1)
+
+    @property
+    def number_of_strata(self) -> int:
+        return max(1, len(self.segments))
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Losses above the edge of bucket ``cut`` count as bad events; ``share`` of stable's were."""
+
+    cut: int
+    share: float
+    ratio: float
+    bets: Bets
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """Frozen parameters of one rollout. ``pooled`` maps strata of the data to those that are judged (G)."""
+
+    data: Data
+    scores: Array
+    cv2: float
+    prior: float  # overdispersion of stable alone
+    forecast: Forecast
+    spread: float  # of raw means: variance of one loss as block means show it
+    variance: float | None  # of one raw loss, from the squares
+    tail: Tail | None
+    back: Bets
+    forth: Bets
+    segment_back: Bets
+    segment_forth: Bets
+    signed: Array  # bets of back, then those of forth with a minus
+    segment_signed: Array
+    pooled: Array  # (G, strata of the data), zeros and ones
+    r: float
+    segment_r: float
+
+    @property
+    def strata(self) -> int:
+        return len(self.pooled)
+
+
+def scores_of(edges: tuple[float, ...]) -> Array:
+    """Score of each bucket, shape (K,); empty without edges."""
+    return np.array(bucket_scores(edges)) if edges else np.zeros(0)
+
+
+def scale_of(rules: Rules, history: History) -> Scale:
+    scores, data = scores_of(rules.edges), data_of(rules, history)
+    known = history.labels >= _LEAST_HISTORY
+    cv2 = _cv2(history, data, scores) if known else CV2_UNKNOWN
+    pooled = _pooled(rules, history)
+    forecast = (history.scored if data is Data.HISTOGRAM else history.raw) or Forecast.of(rules.number_of_strata)
+    if history.scored is not None:
+        rows = rules.strata
+        forecast = Forecast(pooled @ forecast.labels[rows], pooled @ forecast.total[rows])
+    else:
+        forecast = Forecast.of(len(pooled))
+    r, segment_r = 1 + rules.margin, 1 + rules.segment_margin
+
+    def bets(ratio: float, mass: float) -> Bets:
+        return even_bets(SUM_BETS) if data is Data.SUMS else bets_for(cv2, ratio, mass)
+
+    back, forth = bets(r, MASS_ROLLBACK), bets(r, MASS_PROMOTE)
+    segment_back, segment_forth = bets(segment_r, MASS_ROLLBACK), bets(segment_r, MASS_PROMOTE)
+    return Scale(
+        data=data,
+        scores=scores,
+        cv2=cv2,
+        prior=_prior(history) if data is Data.HISTOGRAM else 1.0,
+        forecast=forecast,
+        spread=history.spread.terms / history.spread.number if history.spread.number else 0.0,
+        variance=_variance(history) if data is Data.SQUARES else None,
+        tail=_tail(rules, history, scores) if data is Data.HISTOGRAM and rules.tail and known else None,
+        back=back,
+        forth=forth,
+        segment_back=segment_back,
+        segment_forth=segment_forth,
+        signed=np.concatenate((back.sizes, -forth.sizes)),
+        segment_signed=np.concatenate((segment_back.sizes, -segment_forth.sizes)),
+        pooled=pooled,
+        r=r,
+        segment_r=segment_r,
+    )
+
+
+def data_of(rules: Rules, history: History) -> Data:
+    """The best that is fit for judging. Buckets that were made for another scale are not."""
+    without = Data.SQUARES if rules.has_squares and (history.squares is not None or not history.labels) else Data.SUMS
+    if not rules.edges:
+        return without
+    if history.labels < _LEAST_HISTORY:
+        return Data.HISTOGRAM
+    counts = history.buckets[0]
+    if counts[-1] > MOST_BEYOND * history.labels:
+        return without
+    total, scored = float(history.total[0]), float(counts @ scores_of(rules.edges))
+    if isfinite(total) and total > 0 and abs(scored / total - 1) > MOST_OFF:
+        return without
+    return Data.HISTOGRAM
+
+
+def _cv2(history: History, data: Data, scores: Array) -> float:
+    labels = history.labels
+    if data is Data.HISTOGRAM:
+        counts = history.buckets[0]
+        mean, square = float(counts @ scores) / labels, float(counts @ (scores * scores)) / labels
+    elif history.squares is not None:
+        mean, square = float(history.total[0]) / labels, float(history.squares[0]) / labels
+    else:
+        mean = float(history.total[0]) / labels
+        square = mean * mean + (history.spread.terms / history.spread.number if history.spread.number else mean * mean)
+    return max(1e-6, square / (mean * mean) - 1) if mean > 0 and isfinite(square) else CV2_UNKNOWN
+
+
+def _variance(history: History) -> float | None:
+    if history.squares is None or history.labels < _LEAST_HISTORY:
+        return None
+    mean = float(history.total[0]) / history.labels
+    return max(0.0, float(history.squares[0]) / history.labels - mean * mean)
+
+
+def _prior(history: History) -> float:
+    if not any(scale.number for scale in history.scales):
+        return PRIOR
+    return min(max(1.0, *(scale.ratio(PRIOR) for scale in history.scales)), MOST_PRIOR)
+
+
+def _tail(rules: Rules, history: History, scores: Array) -> Tail | None:
+    """The smallest edge that at most 1.2 % of stable's losses exceed; None when all are exceeded by more."""
+    counts, labels = history.buckets[0], history.labels
+    above = labels - np.cumsum(counts)[:-1]
+    fit = np.flatnonzero(above <= TAIL_SHARE * labels)
+    if not len(fit):
+        return None
+    cut = int(fit[0])
+    share = (float(above[cut]) + 0.5) / (labels + 1)
+    low, high = TAIL_RATIOS
+    ratio = min(max(1.25 * share ** (-rules.margin / (1 + rules.margin)), low), high)
+    return Tail(cut, share, ratio, bets_for((1 - share) / share, ratio, MASS_ROLLBACK))
+
+
+def _pooled(rules: Rules, history: History) -> Array:
+    """Segments below one per cent of stable's labels are judged together."""
+    number = rules.number_of_strata
+    if number == 1 or history.labels < _LEAST_HISTORY:
+        return np.eye(number)
+    share = history.count[rules.strata] / history.labels
+    small = share < SMALLEST_SEGMENT
+    if small.sum() < 2:
+        return np.eye(number)
+    rows = [row for index, row in enumerate(np.eye(number)) if not small[index]]
+    return np.array([*rows, small.astype(float)])
