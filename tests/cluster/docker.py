@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Final
 
 from tests.cluster import cache, debian, golang
 from tests.cluster.access import wait_for
@@ -60,6 +61,10 @@ def _install_and_start() -> None:
             _start()
 
 
+# The daemon goes on when we end. A Popen of something that runs must not be collected: that is a ResourceWarning.
+_OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
+
+
 def _start() -> None:
     home = _home()
     settings: dict[str, object] = {"data-root": str(home / "data"), "storage-driver": "overlay2"}
@@ -73,6 +78,7 @@ def _start() -> None:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home
         )
+    _OUTLIVING.append(process)
 
     def up() -> bool:
         if process.poll() is not None:
