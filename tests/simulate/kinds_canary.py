@@ -138,12 +138,12 @@ HARMLESS: Final = (
     # Incidents and bursts.
     Kind(
         "incident-both", "canary", "losses of both arms x 2 to 4 for 10 to 50 min", _PROMOTE,
-        incidents=(Passing(at=(0.15, 0.8), minutes=(10.0, 50.0), factor=(2.0, 4.0)),), rate=4.0, split=((0.0, 0.25),),
+        incidents=(Passing(at=(0.1, 0.4), minutes=(10.0, 50.0), factor=(2.0, 4.0)),), rate=4.0, split=((0.0, 0.25),),
     ),
     Kind(
         "incident-unequal", "canary", "an incident that hits the canary 1.3 to 1.8 times as hard", _NO_ROLLBACK,
         incidents=(
-            Passing(at=(0.15, 0.8), minutes=(10.0, 40.0), factor=(2.0, 4.0), canary=(1.3, 1.8)),
+            Passing(at=(0.1, 0.4), minutes=(10.0, 40.0), factor=(2.0, 4.0), canary=(1.3, 1.8)),
         ),
         rate=4.0, split=((0.0, 0.25),),
     ),
@@ -221,8 +221,8 @@ REGRESSIONS: Final = (
         effect=Effect(2.0), rate=0.036, dt=60.0, history=(240, 480), hours=36.0,
     ),
     Kind(
-        "tail-only", "canary", "1 % of the losses x 30", _ROLLBACK,
-        effect=Effect(rare=(0.01, 30.0)), rate=4.0, split=((0.0, 0.1),), loss=GAMMA,
+        "tail-only", "canary", "2 % of the losses x 20", _ROLLBACK,
+        effect=Effect(rare=(0.02, 20.0)), rate=8.0, split=((0.0, 0.25),), loss=GAMMA,
     ),
     Kind(
         "one-segment", "canary", "2 x in the segment with 20 % of the traffic", _ROLLBACK,
@@ -256,14 +256,14 @@ REGRESSIONS: Final = (
     ),
     Kind(
         "nan-counted", "canary", "losses turn NaN, the client counts them in +Inf", _ROLLBACK,
-        nan=NanLosses(counted=True, share=0.3, at=(0.17, 0.4)), rate=3.0, split=((0.0, 0.1),),
+        nan=NanLosses(counted=True, share=0.5, at=(0.17, 0.4)), rate=3.0, split=((0.0, 0.1),),
     ),
 )  # fmt: skip
 
 EXTRA: Final = (
     Kind(
         "nan-dropped", "extra", "losses turn NaN, the client drops them", _NO_PROMOTION,
-        nan=NanLosses(counted=False, share=0.3, at=(0.17, 0.4)), rate=3.0, split=((0.0, 0.1),), hours=6.0,
+        nan=NanLosses(counted=False, share=0.5, at=(0.17, 0.4)), rate=3.0, split=((0.0, 0.1),), hours=6.0,
     ),
     Kind(
         "wander-same", "extra", "no change, but each arm's mean wanders by 7 %", _NO_ROLLBACK,
@@ -276,6 +276,10 @@ EXTRA: Final = (
     Kind(
         "no-labels-yet", "extra", "labels after 12 h, none of the canary's before the end", _HOLD,
         lag=Lag("fixed", 43200.0), rate=0.5, hours=6.0, dt=60.0, history=(120, 120), split=((0.0, 0.5),),
+    ),
+    Kind(
+        "tail-rare", "extra", "1 % of the losses x 30", _NO_PROMOTION,
+        effect=Effect(rare=(0.01, 30.0)), rate=4.0, split=((0.0, 0.1),), loss=GAMMA,
     ),
     Kind(
         "buckets-low", "extra", "buckets made for losses 300 times smaller, no change", _NO_ROLLBACK,

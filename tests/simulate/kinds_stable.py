@@ -61,8 +61,8 @@ DRIFTING: Final = (
         drift=Drift(1.75, ramp=12.0), loss=GAMMA,
     ),
     replace(
-        _BASE, name="drift-few-labels", about="to 1.5 x the SLO level with 20 labels/h", right=_RETRAIN,
-        drift=Drift(1.875), dt=120.0, rate=0.0055, hours=40.0,
+        _BASE, name="drift-few-labels", about="to 1.6 x the SLO level with 30 labels/h", right=_RETRAIN,
+        drift=Drift(2.0), dt=120.0, rate=0.0083, hours=40.0,
     ),
     replace(
         _BASE, name="drift-season", about="to 1.3 x the SLO level under a daily wave", right=_RETRAIN,

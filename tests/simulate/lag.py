@@ -11,7 +11,7 @@ from tests.simulate.words import Floats, Span
 
 LagLaw = Literal["none", "fixed", "exponential", "loss", "batch"]
 
-_NO_LAG_EDGES: Final = (30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+_NO_LAG_EDGES: Final = (30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0)
 _FINE: Final = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0, 24.0)
 # How many times `seconds` nearly all labels have arrived: history begins so much before the first scrape.
 _NEARLY_ALL: Final = {"none": 0.0, "fixed": 1.1, "exponential": 6.0, "loss": 9.0, "batch": 1.1}
