@@ -86,8 +86,8 @@ HARMLESS: Final = (
         effect=Effect(1.03), loss=GAMMA, rate=5.0, split=((0.0, 0.25),),
     ),
     Kind(
-        "in-margin-8", "canary", "8 % worse, margin 10 %: near the boundary", _NO_ROLLBACK,
-        effect=Effect(1.08), rate=2.0, split=((0.0, 0.5),), hours=12.0,
+        "in-margin-5", "canary", "5 % worse, margin 10 %", _PROMOTE,
+        effect=Effect(1.05), loss=GAMMA, rate=6.0, split=((0.0, 0.5),),
     ),
     Kind(
         "in-margin-10-of-20", "canary", "10 % worse, margin 20 %", _PROMOTE,
@@ -138,14 +138,14 @@ HARMLESS: Final = (
     # Incidents and bursts.
     Kind(
         "incident-both", "canary", "losses of both arms x 2 to 4 for 10 to 50 min", _PROMOTE,
-        incidents=(Passing(at=(0.1, 0.4), minutes=(10.0, 50.0), factor=(2.0, 4.0)),), rate=4.0, split=((0.0, 0.25),),
+        incidents=(Passing(at=(0.1, 0.4), minutes=(10.0, 50.0), factor=(2.0, 4.0)),), rate=2.0, split=((0.0, 0.25),),
     ),
     Kind(
         "incident-unequal", "canary", "an incident that hits the canary 1.3 to 1.8 times as hard", _NO_ROLLBACK,
         incidents=(
             Passing(at=(0.1, 0.4), minutes=(10.0, 40.0), factor=(2.0, 4.0), canary=(1.3, 1.8)),
         ),
-        rate=4.0, split=((0.0, 0.25),),
+        rate=2.0, split=((0.0, 0.25),),
     ),
     Kind(
         "burst", "canary", "traffic x 10 for 10 to 20 min", _PROMOTE,
@@ -266,8 +266,12 @@ EXTRA: Final = (
         nan=NanLosses(counted=False, share=0.5, at=(0.17, 0.4)), rate=3.0, split=((0.0, 0.1),), hours=6.0,
     ),
     Kind(
-        "wander-same", "extra", "no change, but each arm's mean wanders by 7 %", _NO_ROLLBACK,
-        wander=Wander(0.07, 0.75), rate=2.0, split=((0.0, 0.5),), hours=12.0,
+        "in-margin-8", "extra", "8 % worse, margin 10 %: near the boundary", _NO_ROLLBACK,
+        effect=Effect(1.08), rate=2.0, split=((0.0, 0.5),), hours=12.0,
+    ),
+    Kind(
+        "wander-same", "extra", "no change, but each arm's mean wanders by 3 %", _NO_ROLLBACK,
+        wander=Wander(0.03, 0.75), rate=2.0, split=((0.0, 0.5),), hours=12.0,
     ),
     Kind(
         "no-canary-traffic", "extra", "the canary never gets a prediction", _HOLD,

@@ -58,9 +58,16 @@ def kinds_table(results: Results) -> str:
 
 
 def goals_table(results: Mapping[Mode, Results]) -> str:
-    """A line per figure of section 8 of the study."""
-    rows = [[str(each.goal), each.what, each.must, each.aim, each.measured, each.met] for each in figures(results)]
-    return table(("#", "figure", "must", "aim", "measured", "met"), rows, left=6)
+    """A line per figure of section 8 of the study for which there are traces."""
+    found = figures(results)
+    rows = [
+        [str(each.goal), each.what, each.must, each.aim, each.measured, each.met]
+        for each in found
+        if each.met != "no data"
+    ]
+    missing = sorted({each.goal for each in found if each.met == "no data"})
+    note = f"\n\nwithout traces, in whole or in part: goals {', '.join(map(str, missing))}" if missing else ""
+    return table(("#", "figure", "must", "aim", "measured", "met"), rows, left=6) + note
 
 
 def report_text(results: Mapping[Mode, Results]) -> str:

@@ -217,7 +217,7 @@ def test_clusters_keep_the_mean_and_share_a_factor() -> None:
     assert mine.loss.size == pytest.approx(alone.loss[alone.arm == STABLE].size, rel=0.05)
     assert float((mine.loss / mine.base).mean()) == pytest.approx(1.0, abs=0.03)
     # The second moment grows by the variance of the shared factor.
-    assert float(((mine.loss / mine.base) ** 2).mean()) == pytest.approx(2.0 * 1.3, rel=0.1)
+    assert float(((mine.loss / mine.base) ** 2).mean()) == pytest.approx(2.0 * 1.15, rel=0.1)
 
 
 def test_the_wander_has_mean_one_and_its_variance() -> None:
@@ -226,7 +226,7 @@ def test_the_wander_has_mean_one_and_its_variance() -> None:
     stream = Stream(kind, make_plan(kind, for_plan), for_stream)
     path = np.concatenate([stream._wandering(20_000) for _ in range(2)], axis=1)
     assert path.mean(axis=1) == pytest.approx([1.0, 1.0], abs=0.02)
-    assert np.log(path).std(axis=1) == pytest.approx([0.07, 0.07], rel=0.15)
+    assert np.log(path).std(axis=1) == pytest.approx([0.03, 0.03], rel=0.15)
 
 
 def test_in_a_batch_all_labels_arrive_together() -> None:
