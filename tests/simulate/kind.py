@@ -242,9 +242,11 @@ class Kind:
 
     @property
     def plain(self) -> bool:
-        """Constant effect, one split, independent losses: where the lower bound of section 8 of the study holds."""
+        """Constant effect, one split, independent losses, labels at once: where section 8 of the study has its bound."""
         effect = self.effect
         steady = effect.onset == (0.0, 0.0) and not effect.ramp and not self.segments and self.nan is None
         independent = self.clusters is None and self.wander is None
-        level = not (self.season or self.incidents or self.drift or self.backfill)
-        return self.has_canary and len(self.split) == 1 and steady and independent and level and self.edge_scale == 1.0
+        level = not (self.season or self.incidents or self.drift or self.backfill or self.bursts)
+        prompt = self.lag.law == "none" and self.faults == Faults()
+        one = self.has_canary and len(self.split) == 1 and self.edge_scale == 1.0
+        return one and steady and independent and level and prompt

@@ -62,7 +62,7 @@ HARMLESS: Final = (
         "same-bimodal", "canary", "two humps, margin 0.05", _PROMOTE,
         loss=BIMODAL, split=((0.0, 0.25),), rate=6.0, margin=0.05, edge_ratio=1.6,
     ),
-    Kind("same-one-percent", "canary", "1:99 of 20 a second", _PROMOTE, split=((0.0, 0.01),), rate=30.0, loss=GAMMA),
+    Kind("same-one-percent", "canary", "1:99 of 30 a second", _PROMOTE, split=((0.0, 0.01),), rate=30.0, loss=GAMMA),
     Kind(
         "same-fast", "canary", "50 predictions a second, scraped every 15 s", _PROMOTE,
         rate=50.0, dt=15.0, history=(120, 240), split=((0.0, 0.1),), loss=LOGNORMAL, typical=3.0,
