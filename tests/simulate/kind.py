@@ -242,7 +242,7 @@ class Kind:
 
     @property
     def plain(self) -> bool:
-        """Constant effect, one split, independent losses, labels at once: where section 8 of the study has its bound."""
+        """Constant effect, one split, independent losses, labels at once: where section 8 gives a bound."""
         effect = self.effect
         steady = effect.onset == (0.0, 0.0) and not effect.ramp and not self.segments and self.nan is None
         independent = self.clusters is None and self.wander is None
