@@ -27,6 +27,7 @@ BLOCK_LABELS: Final = 5.0
 BLOCK_LABELS_OF_SUMS: Final = 30.0
 HARM: Final = 5.0
 BLOCKS_TO_PROMOTE: Final = 5
+_PRIOR_LABELS: Final = 50.0
 
 
 class GateVerdict(StrEnum):
@@ -48,6 +49,32 @@ class Filling:
     stable: Sample
     canary: Sample
     since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Labels of the canary and their bucketed losses relative to stable's mean then: number, sum, sum of squares."""
+
+    labels: float = 0.0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def add(self, canary: Sample, scores: Array, forecast: Array) -> Moments:
+        relative = scores / forecast[:, None]
+        weighted = canary.buckets * relative
+        return Moments(
+            self.labels + float(canary.count.sum()),
+            self.total + float(weighted.sum()),
+            self.squares + float((weighted * relative).sum()),
+        )
+
+    def variance(self, prior: float) -> float:
+        """Of one relative loss, not below `prior`, from which it starts."""
+        if self.labels <= 0:
+            return prior
+        mean = self.total / self.labels
+        own = max(0.0, self.squares / self.labels - mean * mean)
+        return max(prior, (_PRIOR_LABELS * prior + self.labels * own) / (_PRIOR_LABELS + self.labels))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +105,7 @@ class Trial:
     tail_forecast: Forecast
     spread: Scatter
     tempering: Tempering
+    canary_spread: Moments = field(default_factory=Moments)
     contrast: Contrast = field(default_factory=Contrast)
     e: EValues = field(default_factory=EValues)
     first_prediction: float | None = None
@@ -104,7 +132,7 @@ def advance(gate: Gate, rules: Rules, step: Step, started: bool) -> Gate:
     if started and trial is None:
         trial = _trial(rules, gate.history)
     if step.stable is not None:
-        cv2 = trial.scale.cv2 * trial.scale.prior if trial is not None else CV2_UNKNOWN
+        cv2 = trial.scale.cv2 * trial.tempering.priors[1] if trial is not None else CV2_UNKNOWN
         gate = _with_stable(gate, rules, step.stable, step.at, elapsed, cv2, trial is None)
     if trial is not None:
         trial = _advanced(gate, trial, rules, step, elapsed)
@@ -140,7 +168,7 @@ def _trial(rules: Rules, history: History) -> Trial:
         forecast=scale.forecast,
         tail_forecast=tail,
         spread=Scatter(0.0, terms=history.spread.terms, number=history.spread.number),
-        tempering=Tempering.of(scale.prior, rules.tempo.windows),
+        tempering=Tempering.of(history.scales if scale.data is Data.HISTOGRAM else (), rules.tempo.windows),
     )
 
 
@@ -248,6 +276,7 @@ def _judged(
         e=values(wealth, scale.tail is not None),
         contrast=_contrasted(trial.contrast, canary, stable),
         tempering=_tempered(trial, canary, stable, at) if histogram else trial.tempering,
+        canary_spread=trial.canary_spread.add(canary, scale.scores, forecast) if histogram else trial.canary_spread,
         spread=trial.spread if histogram else _spread(trial.spread, stable, at),
     )
 
@@ -290,12 +319,13 @@ def _tempered(trial: Trial, canary: Sample, stable: Sample, at: float) -> Temper
     w = n_c * n_s / (n_c + n_s)
     d = canary.buckets @ scale.scores / n_c - stable.buckets @ scale.scores / n_s
     weight, mean = float(w.sum()), trial.forecast.overall
-    return trial.tempering.add(at, weight, float(w @ d) / weight, scale.cv2 * mean * mean)
+    spread = (trial.canary_spread.variance(scale.cv2) / n_c + scale.cv2 / n_s) * (mean * mean)
+    return trial.tempering.add(at, weight, float(w @ d) / weight, float(w * w @ spread) / (weight * weight))
 
 
 def _spread(spread: Scatter, stable: Sample, at: float) -> Scatter:
     labels, total = float(stable.count.sum()), float(stable.total.sum())
-    return spread.add(at, labels, total / labels, 1.0, np.inf) if isfinite(total) else spread
+    return spread.add(at, labels, total / labels, 1.0 / labels, np.inf) if isfinite(total) else spread
 
 
 def _forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float, both: Mask | None = None) -> Trial:

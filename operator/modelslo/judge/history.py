@@ -107,10 +107,10 @@ def _with_scatter(history: History, delta: Delta, at: float, scored: float, scor
     return replace(
         history,
         waiting=(0.0, 0.0),
-        scales=tuple(scale.add(at, labels, mean, variance) for scale in history.scales)
+        scales=tuple(scale.add(at, labels, mean, variance / labels) for scale in history.scales)
         if variance > 0
         else history.scales,
-        spread=history.spread.add(at, labels, mean, 1.0, inf),
+        spread=history.spread.add(at, labels, mean, 1.0 / labels, inf),
     )
 
 

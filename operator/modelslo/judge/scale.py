@@ -15,7 +15,6 @@ import numpy as np
 from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.moments import scores as bucket_scores
-from modelslo.judge.tempering import MOST_PRIOR, PRIOR
 from modelslo.judge.timing import Tempo
 
 CV2_UNKNOWN: Final = 2.0
@@ -85,7 +84,6 @@ class Scale:
     data: Data
     scores: Array
     cv2: float
-    prior: float  # overdispersion of stable alone
     forecast: Forecast
     spread: float  # of raw means: variance of one loss as block means show it
     variance: float | None  # of one raw loss, from the squares
@@ -132,7 +130,6 @@ def scale_of(rules: Rules, history: History) -> Scale:
         data=data,
         scores=scores,
         cv2=cv2,
-        prior=_prior(history) if data is Data.HISTOGRAM else 1.0,
         forecast=forecast,
         spread=history.spread.terms / history.spread.number if history.spread.number else 0.0,
         variance=_variance(history) if data is Data.SQUARES else None,
@@ -183,12 +180,6 @@ def _variance(history: History) -> float | None:
         return None
     mean = float(history.total[0]) / history.labels
     return max(0.0, float(history.squares[0]) / history.labels - mean * mean)
-
-
-def _prior(history: History) -> float:
-    if not any(scale.number for scale in history.scales):
-        return PRIOR
-    return min(max(1.0, *(scale.ratio(PRIOR) for scale in history.scales)), MOST_PRIOR)
 
 
 def _tail(rules: Rules, history: History, scores: Array) -> Tail | None:

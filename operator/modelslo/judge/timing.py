@@ -21,7 +21,7 @@ class Tempo:
     ``least_age``: of a canary that may be promoted. ``forecast``: memory of stable's mean. ``delays``: memory of the
     label delays. ``fast``, ``slow``: means of the watch for incidents. ``rate``: memory of the usual rate of labels.
     ``windows``: on which overdispersion is looked at besides one block. ``drift_block``, ``quiet``, ``day``,
-    ``season``: blocks of the drift detector, the longest silence, the period of the season, the least history to see it in.
+    ``season``: blocks of the drift detector, the longest silence, the period of the season, the least history for it.
     """
 
     block: float = 600.0
