@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import isfinite, log
+from math import isfinite, log, sqrt
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,8 @@ BLOCK_LABELS: Final = 5.0
 BLOCK_LABELS_OF_SUMS: Final = 30.0
 HARM: Final = 5.0
 BLOCKS_TO_PROMOTE: Final = 5
+LARGE_BLOCKS: Final = 3
+LARGE_LABELS: Final = 100.0
 _PRIOR_LABELS: Final = 50.0
 
 
@@ -180,6 +182,8 @@ def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float
             first = step.at
         nan = not isfinite(canary.total[0]) and (stable is None or isfinite(stable.total[0]))
     ripe = _ripe(gate, rules, step, -1.0 if first is None else step.at - first - rules.warmup)
+    if _poisoned(trial.scale, step):
+        return replace(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=trial.empty)
     if gate.watch.frozen or not ripe or not step.comparable:
         trial = replace(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=trial.empty)
         return trial if stable is None else _forecasted(trial, rules, _sample(trial, rules, stable), elapsed)
@@ -187,6 +191,18 @@ def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float
     trial = replace(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=filling)
     # A block ends where both arms were seen, so that both cover the same time.
     return trial if stable is None or canary is None else _closed(trial, rules, step.at)
+
+
+def _poisoned(scale: Scale, step: Step) -> bool:
+    """A telemetry fault: stable itself counts losses that are no numbers, in the bucket without an upper edge.
+
+    They say nothing of the canary (decision-statistics section 3.3).
+    """
+    stable = step.stable
+    if stable is None or scale.data is not Data.HISTOGRAM or isfinite(stable.total[0]):
+        return False
+    expected = scale.beyond * stable.labels
+    return float(stable.buckets[0, -1]) > expected + 3 * sqrt(expected) + 1
 
 
 def _filled(trial: Trial, rules: Rules, step: Step, elapsed: float) -> Filling:
@@ -359,13 +375,22 @@ def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
     return GateVerdict.NEAR_MARGIN
 
 
+def _enough(trial: Trial, rules: Rules, at: float) -> bool:
+    """Five blocks; three where labels come rarely and many at once, so that five would be a day."""
+    contrast, began = trial.contrast, trial.began
+    if contrast.blocks >= BLOCKS_TO_PROMOTE:
+        return True
+    long = began is not None and at - began >= rules.tempo.slow
+    return long and contrast.blocks >= LARGE_BLOCKS and contrast.canary >= LARGE_LABELS * contrast.blocks
+
+
 def _promotion(trial: Trial, rules: Rules, at: float) -> GateVerdict:
     """The evidence is there; what else must hold before a promotion."""
     contrast = trial.contrast
     if trial.canary_nan:
         return GateVerdict.NAN_LOSS
     young = trial.first_prediction is None or at < trial.first_prediction + rules.tempo.least_age
-    if young or contrast.blocks < BLOCKS_TO_PROMOTE:
+    if young or not _enough(trial, rules, at):
         return GateVerdict.INSUFFICIENT_DATA
     raw = contrast.of_canary - trial.scale.r * contrast.of_stable
     if isfinite(raw) and raw > 0:

@@ -16,23 +16,33 @@ import numpy as np
 from modelslo.judge.betting import Array
 
 MOST_OLDER: Final = 0.02
+_FLOOD: Final = 3.0
+_SIZE_STEP: Final = 0.1
 _NONE: Final = np.zeros(0)
 _ALL: Final = np.ones(1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delays:
-    """Stable's label delays of late, per bucket, shape (J,), fading."""
+    """Stable's label delays of late, per bucket, shape (J,), fading; ``size``: usual number of labels that come at once.
+
+    A flood of old labels after an outage counts no more than a few usual scrapes: it says nothing of labels to come.
+    """
 
     counts: Array = field(default_factory=lambda: _NONE)
+    size: float = 0.0
 
     def with_labels(self, lags: Array | None, elapsed: float, memory: float) -> Delays:
         """Takes the labels of `elapsed` seconds; older ones fade with time constant `memory` (s)."""
-        if lags is None:
+        labels = 0.0 if lags is None else float(lags.sum())
+        if lags is None or labels <= 0:
             return self
         if len(self.counts) != len(lags):
-            return Delays(lags)
-        return Delays(self.counts * exp(-elapsed / memory) + lags)
+            return Delays(lags, labels)
+        most = _FLOOD * self.size
+        counted = min(labels, most)
+        size = self.size + _SIZE_STEP * (counted - self.size)
+        return Delays(self.counts * exp(-elapsed / memory) + lags * (counted / labels), size)
 
 
 @lru_cache(maxsize=64)

@@ -87,6 +87,7 @@ class Scale:
     forecast: Forecast
     spread: float  # of raw means: variance of one loss as block means show it
     variance: float | None  # of one raw loss, from the squares
+    beyond: float  # share of stable's losses above the last edge
     tail: Tail | None
     back: Bets
     forth: Bets
@@ -133,6 +134,7 @@ def scale_of(rules: Rules, history: History) -> Scale:
         forecast=forecast,
         spread=history.spread.terms / history.spread.number if history.spread.number else 0.0,
         variance=_variance(history) if data is Data.SQUARES else None,
+        beyond=float(history.buckets[0, -1]) / history.labels if data is Data.HISTOGRAM and known else 0.0,
         tail=_tail(rules, history, scores) if data is Data.HISTOGRAM and rules.tail and known else None,
         back=back,
         forth=forth,

@@ -17,7 +17,8 @@ from typing import Final
 PRIOR_WINDOWS: Final = 6.0
 PRIOR: Final = 1.5
 MOST_PRIOR: Final = 30.0
-MOST_TERM: Final = 200.0
+# One term counts at most so many times the mean of those before: a jump of the level is an incident and no cluster.
+MOST_TERM: Final = 12.0
 # Odds of one to two that labels are clustered, before anything is seen.
 _LOG_ODDS: Final = 0.7
 _MOST_LOG: Final = 50.0
@@ -44,14 +45,15 @@ class Scatter:
     number: int = 0
 
     def add(self, at: float, weight: float, value: float, variance: float, most: float = MOST_TERM) -> Scatter:
-        """Takes a contrast of variance `variance` at time `at`; one term counts at most `most`."""
+        """Takes a contrast of variance `variance` at time `at`; a term counts at most `most` times those before."""
         filling, before, terms, number = self.filling, self.before, self.terms, self.number
         if filling.weight > 0 and at - filling.start >= self.span:
             if before is not None:
                 step = filling.total / filling.weight - before.total / before.weight
                 expected = filling.variance / filling.weight**2 + before.variance / before.weight**2
                 if expected > 0:
-                    terms += min(step * step / expected, most)
+                    usual = max(1.0, (PRIOR + terms) / (1 + number))
+                    terms += min(step * step / expected, most * usual)
                     number += 1
             filling, before = Window(), filling
         start = filling.start if filling.weight > 0 else at
