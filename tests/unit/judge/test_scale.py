@@ -1,0 +1,120 @@
+"""What is frozen when a rollout starts rests on stable's history alone, and says so when the buckets are no use."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from modelslo.judge.history import Forecast, History
+from modelslo.judge.scale import CV2_UNKNOWN, MASS_PROMOTE, MASS_ROLLBACK, Data, Rules, data_of, scale_of, scores_of
+from tests.unit.judge.series import EDGES, Rollout, rules_of
+
+
+def history(rules: Rules, mean: float = 1.0, scrapes: int = 120) -> History:
+    """Exponential losses of that mean."""
+    return Rollout(rules, mean=mean, history=scrapes).gate.history
+
+
+def test_a_score_is_the_middle_of_its_bucket() -> None:
+    assert scores_of((1.0, 2.0, 4.0)).tolist() == [0.5, 1.5, 3.0, 5.0]
+    assert scores_of(()).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("mean", "squares", "expected"),
+    [
+        (1.0, True, Data.HISTOGRAM),
+        (1.0, False, Data.HISTOGRAM),
+        (300.0, True, Data.SQUARES),  # nearly all above the last edge
+        (300.0, False, Data.SUMS),
+        (0.001, True, Data.SQUARES),  # all in the first bucket, whose middle is far from their mean
+        (0.001, False, Data.SUMS),
+        (10.0, True, Data.SQUARES),  # four per cent above the last edge
+        (6.0, True, Data.HISTOGRAM),  # half a per cent
+    ],
+)
+def test_buckets_of_another_scale_are_not_judged_by(mean: float, squares: bool, expected: Data) -> None:
+    """Section 5: more than 2 % beyond the last edge, or a bucketed mean that is far off."""
+    rules = rules_of(has_squares=squares)
+    assert data_of(rules, history(rules, mean)) is expected
+
+
+def test_without_buckets_the_best_of_the_rest_is_used() -> None:
+    for squares, expected in ((True, Data.SQUARES), (False, Data.SUMS)):
+        rules = rules_of(edges=(), has_squares=squares)
+        assert data_of(rules, History()) is expected
+        assert data_of(rules, history(rules)) is expected
+
+
+def test_without_history_the_defaults_of_the_study_hold() -> None:
+    scale = scale_of(rules_of(), History())
+    assert (scale.data, scale.cv2, scale.tail) == (Data.HISTOGRAM, CV2_UNKNOWN, None)
+    assert np.isnan(scale.forecast.mean).all()
+
+
+def test_history_gives_the_dispersion_the_forecast_and_the_prior_masses() -> None:
+    rules = rules_of()
+    found = history(rules)
+    scale = scale_of(rules, found)
+    counts = found.buckets[0]
+    mean, square = counts @ scale.scores / found.labels, counts @ scale.scores**2 / found.labels
+    assert scale.cv2 == pytest.approx(square / mean**2 - 1)
+    assert scale.forecast.overall == pytest.approx(mean, rel=0.05)
+    assert np.exp(scale.back.log_mass[1]) == pytest.approx(MASS_ROLLBACK)
+    assert np.exp(scale.forth.log_mass[1]) == pytest.approx(MASS_PROMOTE)
+    # Bets on "not worse" are those with a minus
+    assert scale.signed.tolist() == [*scale.back.sizes, *-scale.forth.sizes]
+
+
+@pytest.mark.parametrize("margin", [0.05, 0.1, 0.5])
+def test_the_tail_begins_where_at_most_a_hundredth_of_stables_losses_are(margin: float) -> None:
+    """Section 4.5: the smallest edge that at most 1.2 % exceed, and the growth that an allowed rescaling explains."""
+    rules = rules_of(margin=margin)
+    found = history(rules)
+    tail = scale_of(rules, found).tail
+    assert tail is not None
+    above = {cut: found.buckets[0, cut + 1 :].sum() / found.labels for cut in range(len(EDGES))}
+    assert above[tail.cut] <= 0.012 < above[tail.cut - 1]
+    assert tail.share == pytest.approx(above[tail.cut], abs=1 / found.labels)
+    assert tail.ratio == pytest.approx(np.clip(1.25 * tail.share ** (-margin / (1 + margin)), 1.5, 4.0))
+
+
+def test_there_is_no_tail_where_only_means_matter_or_none_can_be_seen() -> None:
+    rules = rules_of(tail=False)
+    assert scale_of(rules, history(rules)).tail is None
+    coin = rules_of(edges=(0.0, 0.5))
+    assert scale_of(coin, history(coin)).tail is None
+
+
+def test_segments_with_less_than_a_hundredth_of_the_traffic_are_judged_together() -> None:
+    # Given two large segments and three of half a per cent each
+    rules = rules_of(segments=("a", "b", "c", "d", "e"))
+    rollout = Rollout(rules, history=1)
+    for _ in range(60):
+        rollout.now += 30.0
+        for name, labels in (("a", 600), ("b", 400), ("c", 5), ("d", 5), ("e", 5)):
+            rollout.stable.serve(rollout.draw(labels), segment=name)
+        rollout.started = False
+        rollout.look()
+    # When the rollout starts
+    scale = scale_of(rules, rollout.gate.history)
+    # Then the small ones make one stratum, and every segment is in exactly one
+    assert scale.pooled.tolist() == [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 1, 1]]
+    assert scale.strata == 3
+    assert len(scale.forecast.mean) == 3
+
+
+def test_segments_are_kept_apart_when_they_are_large_or_unknown() -> None:
+    rules = rules_of(segments=("a", "b", "c"))
+    assert (scale_of(rules, history(rules)).pooled == np.eye(3)).all()
+    assert (scale_of(rules, History()).pooled == np.eye(3)).all()
+
+
+def test_a_forecast_fades_and_leaves_out_sums_that_are_no_numbers() -> None:
+    # Given labels of mean one, then as many of mean three an hour (the memory) later
+    forecast = Forecast.of(2).add(np.array([10.0, 10.0]), np.array([10.0, 10.0]), 30.0, 3600.0)
+    forecast = forecast.add(np.array([10.0, 10.0]), np.array([30.0, np.nan]), 3600.0, 3600.0)
+    assert forecast.mean[0] == pytest.approx((np.exp(-1) * 1 + 3) / (np.exp(-1) + 1))
+    assert forecast.mean[1] == pytest.approx(1.0)
+    assert np.isnan(Forecast.of(1).mean).all()
+    assert np.isnan(Forecast.of(1).overall)
