@@ -65,10 +65,31 @@ def _backtest(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a ModelSLO of the cluster; with -f, of the file")
+    parser.add_argument("-f", "--file", metavar="FILE", help="read the ModelSLO from here, not from a cluster")
+    parser.add_argument("--prometheus-url", metavar="URL", help="ask this one, such as a port-forward")
+    parser.add_argument("--range", default="1h", metavar="TIME", help="how far back Prometheus is read (default: 1h)")
+    parser.add_argument("--rate", metavar="RATE", help="labels of both arms per time: 2/s, 7200/h")
+    parser.add_argument("--cv", metavar="NUMBER", help="standard deviation of one loss over the mean loss")
+    parser.add_argument("--phi", metavar="NUMBER", help="overdispersion of clustered labels, 1 where independent")
+    parser.add_argument("--top", metavar="NUMBER", help="1.25 times the last bucket edge, over the mean loss")
+    parser.add_argument("--share", metavar="PERCENT[,...]", help="the canary's shares of the traffic: 10%%,25%%,50%%")
+    parser.add_argument("--margin", metavar="PERCENT", help="how much worse is acceptable")
+    parser.add_argument("--false-rollback", metavar="PERCENT", help="accepted rate")
+    parser.add_argument("--false-promote", metavar="PERCENT", help="accepted rate")
+    parser.add_argument("--delay", metavar="TIME", help="label delay")
+    parser.add_argument("--within", metavar="TIME[,...]", help="show what margin these times afford")
+    parser.add_argument("--picture", metavar="FILE", help="draw the times into FILE.png or FILE.svg")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    add_cluster_arguments(parser)
+
+
 COMMANDS: Final = (
     Command("get", "list ModelSLOs, or show one", "modelslo.cli.get:run", _get),
     Command("describe", "all about one ModelSLO, for people", "modelslo.cli.describe:run", _describe),
     Command("doctor", "say what Prometheus has of one ModelSLO, and what is wrong", "modelslo.cli.doctor:run", _doctor),
+    Command("plan", "say how long a verdict on a canary will take", "modelslo.cli.plan:run", _plan),
     Command("validate", "check files without a cluster", "modelslo.cli.validate:run", _validate),
     Command("backtest", "say what would have been decided on recorded data", "modelslo.cli.backtest:run", _backtest),
     Command("run", "be the operator", "modelslo.cli.run:run"),

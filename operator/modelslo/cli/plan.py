@@ -1,0 +1,168 @@
+"""`modelslo plan`: how long a verdict will take at this traffic, and what margin a given time affords."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelslo.api.crd import KIND
+from modelslo.api.quantity import ratio
+from modelslo.api.resource import InvalidResource, parse_spec
+from modelslo.api.spec import ModelSLOSpec
+from modelslo.cli.doctor import _Deployments, _settings, roles_of
+from modelslo.cli.errors import NEGATIVE, UNREACHABLE, CommandError
+from modelslo.cli.plan_case import Case, Given, case_of_numbers, given_of
+from modelslo.cli.plan_look import Measured, look, measured
+from modelslo.cli.plan_page import as_json, page, span
+from modelslo.decide.rollout import replicas_for
+from modelslo.engine.asks import selector_of, source_of
+from modelslo.engine.settings import Settings
+from modelslo.judge.parameters import Parameters, parameters_of
+from modelslo.judge.planning import Course, Promise, Traffic
+from modelslo.judge.timing import Tempo, timing_of
+from modelslo.observe.evidence import ModelKey
+
+
+def run(arguments: argparse.Namespace) -> int:
+    given = given_of(arguments)
+    case = _case(arguments, given)
+    if given.picture is not None:
+        from modelslo.cli.plan_picture import draw
+
+        draw(case, given.picture)
+    if arguments.output == "json":
+        print(json.dumps(as_json(case), indent=2, allow_nan=False))
+    else:
+        print("\n".join(page(case)))
+    if given.picture is not None:
+        print(f"The picture is in {given.picture}.", file=sys.stderr)
+    return 0
+
+
+def _case(arguments: argparse.Namespace, given: Given) -> Case:
+    if arguments.file is not None:
+        body = _body_of_file(arguments.file, arguments.name)
+        metadata = body.get("metadata") or {}
+        namespace = arguments.namespace or metadata.get("namespace") or "default"
+        model = ModelKey(namespace, str(metadata.get("name", "")))
+        return case_of_spec(model, _spec(body), given, _settings(arguments.prometheus_url), arguments.prometheus_url)
+    if arguments.name is None:
+        return case_of_numbers(given)
+    cluster = _Deployments(arguments.kubeconfig, arguments.context)
+    model = ModelKey(arguments.namespace or cluster.namespace, arguments.name)
+    spec = _spec(cluster.model(model.namespace, model.name))
+    roles = roles_of(spec, lambda name: cluster.deployment(model.namespace, name))
+    stable = next((one for one in roles if one.name == "stable" and one.there), None)
+    return case_of_spec(
+        model,
+        spec,
+        given,
+        _settings(arguments.prometheus_url),
+        arguments.prometheus_url,
+        stable_version=stable.version if stable else None,
+        stable_pods=stable.replicas if stable else None,
+    )
+
+
+def case_of_spec(
+    model: ModelKey,
+    spec: ModelSLOSpec,
+    given: Given,
+    settings: Settings,
+    prometheus_url: str | None = None,
+    *,
+    stable_version: str | None = None,
+    stable_pods: int | None = None,
+    now: float | None = None,
+) -> Case:
+    """Options go before the spec, and both before Prometheus, which is asked for what neither says."""
+    if spec.rollout is None:
+        raise CommandError("spec.rollout: is not there, so there is no canary to judge: add it (docs/api.md)")
+    scale = settings.time_scale
+    parameters = parameters_of(spec, timing_of(spec, scale=scale, settle=settings.settle))
+    timing, gate, tempo = parameters.timing, parameters.gate, Tempo().scaled(scale)
+    stated = given.shares or tuple(ratio(one) for one in spec.rollout.steps)
+    shares = stated if given.shares or not stable_pods else _shares_of_pods(stated, stable_pods)
+    course = Course(
+        shares=shares,
+        step_duration=timing.step_duration,
+        warmup=timing.warmup,
+        delay=timing.delay if given.delay is None else given.delay,
+        least_age=timing.min_duration,
+        least_labels=gate.min_samples,
+        interval=timing.interval,
+        block=tempo.block,
+    )
+    remarks = []
+    if shares != stated:
+        remarks.append(f"The shares are those of whole pods beside {stable_pods} of stable.")
+    if given.measures:
+        traffic, words = Traffic(given.rate or 0.0, (given.cv or 0.0) ** 2), "Rate and variance are as given."
+    else:
+        source = source_of(spec, settings.prometheus_url)
+        if prometheus_url is not None:
+            source = replace(source, url=prometheus_url)
+        at = time.time() if now is None else now
+        evidence = asyncio.run(look(model, source, selector_of(spec), parameters, given.span, at))
+        found = measured(evidence, parameters, tempo, stable_version)
+        traffic, words = found.traffic, _words(found, parameters)
+    return Case(
+        f"ModelSLO {model}",
+        given.promise(Promise(gate.margin, gate.alpha, gate.beta)),
+        given.traffic(traffic),
+        course,
+        deadline=timing.deadline,
+        within=given.within,
+        remarks=(words, *remarks),
+    )
+
+
+def _words(found: Measured, parameters: Parameters) -> str:
+    late = span(parameters.timing.settle + parameters.timing.interval)
+    return (
+        f"{found.labels:,.0f} labels of {span(found.seconds)} in Prometheus; variance of version {found.version!r} "
+        f"from {found.words}. Other times of the day may differ. The operator sees a label up to {late} after it came."
+    )
+
+
+def _shares_of_pods(shares: tuple[float, ...], stable: int) -> tuple[float, ...]:
+    """The shares that whole pods make; steps that they cannot tell apart merge."""
+    counts = dict.fromkeys(replicas_for(share, stable) for share in shares)
+    return tuple(count / (count + stable) for count in counts)
+
+
+def _spec(body: Mapping[str, Any]) -> ModelSLOSpec:
+    try:
+        return parse_spec(body.get("spec"))
+    except InvalidResource as error:
+        lines = "\n".join(f"  {problem}" for problem in error.problems)
+        raise CommandError(f"the spec is not sound:\n{lines}") from None
+
+
+def _body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
+    """The ModelSLO of the file, that of this name if one is given."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        documents = list(yaml.safe_load_all(text))
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", UNREACHABLE) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} is no YAML: {error}") from None
+    models = [one for one in documents if isinstance(one, Mapping) and one.get("kind") == KIND]
+    named = {str((one.get("metadata") or {}).get("name", "")): one for one in models}
+    if name is not None and name not in named:
+        raise CommandError(f"{file} holds no {KIND} {name!r}; it has {', '.join(named) or 'none'}", NEGATIVE)
+    if not named:
+        raise CommandError(f"{file} holds no {KIND}", NEGATIVE)
+    if name is None and len(named) > 1:
+        raise CommandError(f"{file} holds {len(named)} of {KIND}: name one of {', '.join(named)}", NEGATIVE)
+    return named[name] if name is not None else models[0]
