@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -147,3 +147,14 @@ class Rollout:
     def compared(self) -> tuple[float, float]:
         """Labels of stable and canary that were compared."""
         return self.trial.contrast.stable, self.trial.contrast.canary
+
+
+def bits(value: Any) -> Any:
+    """A state as something that is equal only when every bit of every number is."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    if is_dataclass(value) and not isinstance(value, type):
+        return type(value).__name__, *(bits(getattr(value, one.name)) for one in fields(value))
+    if isinstance(value, tuple):
+        return tuple(bits(one) for one in value)
+    return value.hex() if isinstance(value, float) else value
