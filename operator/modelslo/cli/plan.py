@@ -19,7 +19,7 @@ from modelslo.api.quantity import ratio
 from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.doctor import _Deployments, _settings, roles_of
-from modelslo.cli.errors import NEGATIVE, UNREACHABLE, CommandError
+from modelslo.cli.errors import MISUSE, CommandError
 from modelslo.cli.plan_case import Case, Given, case_of_numbers, given_of
 from modelslo.cli.plan_look import Measured, look, measured
 from modelslo.cli.plan_page import as_json, page, span
@@ -86,7 +86,7 @@ def case_of_spec(
 ) -> Case:
     """Options go before the spec, and both before Prometheus, which is asked for what neither says."""
     if spec.rollout is None:
-        raise CommandError("spec.rollout: is not there, so there is no canary to judge: add it (docs/api.md)")
+        raise CommandError("spec.rollout: is not there, so there is no canary to judge: add it (docs/api.md)", MISUSE)
     scale = settings.time_scale
     parameters = parameters_of(spec, timing_of(spec, scale=scale, settle=settings.settle))
     timing, gate, tempo = parameters.timing, parameters.gate, Tempo().scaled(scale)
@@ -106,7 +106,8 @@ def case_of_spec(
     if shares != stated:
         remarks.append(f"The shares are those of whole pods beside {stable_pods} of stable.")
     if given.measures:
-        traffic, words = Traffic(given.rate or 0.0, (given.cv or 0.0) ** 2), "Rate and variance are as given."
+        traffic = Traffic(given.rate or 0.0, (given.cv or 0.0) ** 2)
+        remarks = ["Rate and variance are as given.", *given.assumed, *remarks]
     else:
         source = source_of(spec, settings.prometheus_url)
         if prometheus_url is not None:
@@ -114,7 +115,7 @@ def case_of_spec(
         at = time.time() if now is None else now
         evidence = asyncio.run(look(model, source, selector_of(spec), parameters, given.span, at))
         found = measured(evidence, parameters, tempo, stable_version)
-        traffic, words = found.traffic, _words(found, parameters)
+        traffic, remarks = found.traffic, [_words(found, parameters), *remarks]
     return Case(
         f"ModelSLO {model}",
         given.promise(Promise(gate.margin, gate.alpha, gate.beta)),
@@ -122,7 +123,7 @@ def case_of_spec(
         course,
         deadline=timing.deadline,
         within=given.within,
-        remarks=(words, *remarks),
+        remarks=tuple(remarks),
     )
 
 
@@ -145,7 +146,7 @@ def _spec(body: Mapping[str, Any]) -> ModelSLOSpec:
         return parse_spec(body.get("spec"))
     except InvalidResource as error:
         lines = "\n".join(f"  {problem}" for problem in error.problems)
-        raise CommandError(f"the spec is not sound:\n{lines}") from None
+        raise CommandError(f"the spec is not sound:\n{lines}", MISUSE) from None
 
 
 def _body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
@@ -154,15 +155,17 @@ def _body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         documents = list(yaml.safe_load_all(text))
     except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}", UNREACHABLE) from None
+        raise CommandError(
+            f"{file}: {error.strerror}: give a file with a {KIND}, or - for standard input", MISUSE
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} is no YAML: {error}") from None
+        raise CommandError(f"{file} is no YAML: {error}", MISUSE) from None
     models = [one for one in documents if isinstance(one, Mapping) and one.get("kind") == KIND]
     named = {str((one.get("metadata") or {}).get("name", "")): one for one in models}
     if name is not None and name not in named:
-        raise CommandError(f"{file} holds no {KIND} {name!r}; it has {', '.join(named) or 'none'}", NEGATIVE)
+        raise CommandError(f"{file} holds no {KIND} {name!r}; it has {', '.join(named) or 'none'}", MISUSE)
     if not named:
-        raise CommandError(f"{file} holds no {KIND}", NEGATIVE)
+        raise CommandError(f"{file} holds no {KIND}", MISUSE)
     if name is None and len(named) > 1:
-        raise CommandError(f"{file} holds {len(named)} of {KIND}: name one of {', '.join(named)}", NEGATIVE)
+        raise CommandError(f"{file} holds {len(named)} of {KIND}: name one of {', '.join(named)}", MISUSE)
     return named[name] if name is not None else models[0]

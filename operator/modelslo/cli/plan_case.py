@@ -57,6 +57,13 @@ class Given:
         """Whether Prometheus need not be asked."""
         return self.rate is not None and self.cv is not None
 
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What is taken for granted where nothing is measured."""
+        independent = "Labels are taken as independent: give --phi when many come from one user or batch."
+        reach = f"Buckets are taken to reach 30 times the mean loss (--top {USUAL_TOP:g})."
+        return (*([independent] if self.phi is None else []), *([reach] if self.top is None else []))
+
     def promise(self, other: Promise) -> Promise:
         """`other`, but for what was given."""
         return Promise(_or(self.margin, other.margin), _or(self.alpha, other.alpha), _or(self.beta, other.beta))
@@ -88,11 +95,6 @@ def case_of_numbers(given: Given) -> Case:
         least_labels=gate["min_samples"].default,
     )
     usual = Promise(*(ratio(gate[name].default) for name in ("margin", "false_rollback", "false_promote")))
-    remarks = ["Numbers are as given."]
-    if given.phi is None:
-        remarks.append("Labels are taken as independent: give --phi when many come from one user or batch.")
-    if given.top is None:
-        remarks.append(f"Buckets are taken to reach 30 times the mean loss (--top {USUAL_TOP:g}).")
     return Case(
         "a rollout",
         given.promise(usual),
@@ -100,7 +102,7 @@ def case_of_numbers(given: Given) -> Case:
         course,
         deadline=seconds(gate["deadline"].default),
         within=given.within,
-        remarks=tuple(remarks),
+        remarks=("Numbers are as given.", *given.assumed),
     )
 
 

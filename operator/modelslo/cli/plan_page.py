@@ -144,7 +144,8 @@ def _times(case: Case) -> list[str]:
         found = [smallest_margin(case.promise, case.traffic, case.course, within, luck) for luck in Luck]
         rows.append([span(within), *(NONE if one is None else _rounded(one) for one in found)])
     head = ["WITHIN", "TYPICAL", "NINE OF TEN"]
-    return ["Smallest margin at which an unchanged canary is promoted within a time", *table(head, rows, "  ")]
+    none = ["  -: the waits alone, or a margin of 100%, take longer."] if any(NONE in row for row in rows) else []
+    return ["Smallest margin at which an unchanged canary is promoted within a time", *table(head, rows, "  "), *none]
 
 
 def _two(promise: Promise) -> tuple[float, float]:

@@ -53,7 +53,7 @@ def _curves(case: Case, axes: Axes) -> float:
             ratios = _ratios(promise, case.promise, outcome)
             typical, nine = (_seconds(case, promise, ratios, luck) for luck in Luck)
             if own:
-                waits += [max(typical[0], typical[-1]) if outcome is Outcome.PROMOTE else typical[-1]]
+                waits.append(typical[0] if outcome is Outcome.PROMOTE else typical[-1])  # far from the margin
             axes.plot(
                 ratios,
                 typical,

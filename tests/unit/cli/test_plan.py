@@ -45,6 +45,14 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.startswith(GOLDEN)
 
 
+def test_what_the_page_shows_is_true(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[3] / "docs" / "planning.md"
+    shown = [line[4:] for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("      ")]
+    text = run(capsys, "--delay=10m").splitlines()
+    assert len(shown) > 10
+    assert [line for line in shown if line not in text] == []
+
+
 def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(run(capsys, "-o", "json", "--within=2h"))
     assert found["traffic"] == {"labelsPerSecond": 2.0, "cv2": 1.0, "phi": 1.0, "top": USUAL_TOP}
@@ -103,6 +111,12 @@ def test_the_deadline_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
     assert "*: after" not in run(capsys, "--rate=1000/s", "--margin=20%")
 
 
+def test_a_time_that_affords_no_margin(capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "--delay=1h", "--within=30m,3h")
+    assert "  30m      -         -\n" in text
+    assert "  -: the waits alone, or a margin of 100%, take longer." in text
+
+
 FILE = """
 apiVersion: modelslo.dev/v1alpha1
 kind: ModelSLO
@@ -146,8 +160,13 @@ def test_files_that_cannot_be_planned(
 ) -> None:
     file = tmp_path / "file.yaml"
     file.write_text(content)
-    assert main([*NUMBERS, *([name] if name else []), "-f", str(file)]) == 1
+    assert main([*NUMBERS, *([name] if name else []), "-f", str(file)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*NUMBERS, "-f", "/nowhere/fraud.yaml"]) == 2
+    assert "error: /nowhere/fraud.yaml: No such file or directory: give a file" in capsys.readouterr().err
 
 
 def test_a_prometheus_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
