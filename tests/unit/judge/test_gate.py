@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from modelslo.judge.betting import cap_of, log_mean_exp
-from modelslo.judge.evalues import EValues
 from modelslo.judge.gate import GateVerdict, advance
 from modelslo.judge.increments import Meters
 from modelslo.judge.wagers import Sample, wagers
