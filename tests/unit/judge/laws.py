@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import erf, exp, log, sqrt
 
 import numpy as np
@@ -38,11 +39,16 @@ class Law:
 
     def worse(self, ratio: float) -> Array:
         """Bucket probabilities of the same loss, larger by what makes the bucketed mean `ratio` times stable's."""
-        low, high = 0.01, 5.0
-        for _ in range(100):
-            middle = sqrt(low * high)
-            low, high = (middle, high) if self.mean(middle) < ratio * self.mean() else (low, middle)
-        return self.chances(high)
+        return _worse(self, ratio)
+
+
+@lru_cache(maxsize=1024)
+def _worse(law: Law, ratio: float) -> Array:
+    low, high = 0.01, 5.0
+    for _ in range(60):
+        middle = sqrt(low * high)
+        low, high = (middle, high) if law.mean(middle) < ratio * law.mean() else (low, middle)
+    return law.chances(high)
 
 
 @dataclass(frozen=True, slots=True)
