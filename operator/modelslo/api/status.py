@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
@@ -28,6 +28,8 @@ Message = Annotated[str, BeforeValidator(_cut), Field(max_length=MESSAGE_LENGTH)
 Code = Annotated[str, Field(max_length=64)]  # a word of a closed list, a digest, an id
 Name = Annotated[str, Field(max_length=253)]  # of an object
 Version = Annotated[str, Field(max_length=256)]
+SegmentName = Annotated[str, Field(max_length=64)]
+MOST_SEGMENTS: Final = 8
 ResultText = Annotated[str, Field(max_length=1024)]
 
 
@@ -96,6 +98,14 @@ class Role(StatusPart):
     traffic_share: float | None = Field(None, description="Measured share of the predictions.")
 
 
+class LossData(StrEnum):
+    """What the exporter offers of the loss, best first."""
+
+    HISTOGRAM = "Histogram"
+    SQUARES = "Squares"
+    SUMS = "Sums"
+
+
 class Comparison(StatusPart):
     """Canary against stable: ratio of mean losses with its anytime-valid interval, and the two e-values."""
 
@@ -106,6 +116,12 @@ class Comparison(StatusPart):
     e_promote: float = Field(1.0, description="Evidence that the canary is within the margin.")
     stable_samples: int = Field(0, description="Compared samples of stable.")
     canary_samples: int = Field(0, description="Compared samples of canary.")
+    data: LossData | None = Field(
+        None, description="What the comparison rests on. Without a histogram a verdict takes longer."
+    )
+    guilty_segments: list[SegmentName] | None = Field(
+        None, max_length=MOST_SEGMENTS, description="Segments in which the canary is worse."
+    )
 
 
 class RolloutPhase(StrEnum):

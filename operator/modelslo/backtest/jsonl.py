@@ -17,7 +17,7 @@ class LineError(ValueError):
         super().__init__(f"line {line}: {error}")
 
 
-def replay_lines(lines: Iterable[str], output: IO[str]) -> None:
+def replay_lines(lines: Iterable[str | bytes], output: IO[str]) -> None:
     """Answers every scrape before it reads the next line. Raises LineError; what was answered before stands."""
     session = Session()
     for number, line in enumerate(lines, 1):
@@ -36,7 +36,7 @@ class Session:
     def __init__(self) -> None:
         self._replay: Replay | None = None
 
-    def take(self, line: str) -> dict[str, Any] | None:
+    def take(self, line: str | bytes) -> dict[str, Any] | None:
         """The answer to a line; None when there is none to give."""
         observation = _parsed(line)
         kind = observation.get("type")
@@ -51,15 +51,20 @@ class Session:
             raise ObservationError("type", f'a "{kind}" before any "meta": begin the trace with it')
         if kind == "scrape":
             return self._replay.feed(observation)
+        self._replay.belongs(observation)
         self._replay = None
         return None
 
 
-def _parsed(line: str) -> Mapping[str, Any]:
+def _parsed(line: str | bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(line)
-    except json.JSONDecodeError as error:
+        found = json.loads(line, parse_constant=_refused)
+    except (ValueError, RecursionError) as error:  # no UTF-8 is a ValueError too
         raise ObservationError("", f"no JSON ({error}): write one object a line") from None
     if not isinstance(found, dict):
         raise ObservationError("", f"a {type(found).__name__}, and one JSON object a line is expected")
     return found
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f'{constant} is none: write the string "NaN", "+Inf" or "-Inf"')

@@ -14,6 +14,8 @@ from modelslo.judge.increments import Counters
 from modelslo.judge.scale import Rules
 
 _DAY: Final = 86400.0
+_LARGEST: Final = 1e300
+_NUMBERS: Final = {int, float}
 _SPECIAL: Final = {"NaN": float("nan"), "+Inf": float("inf"), "-Inf": float("-inf")}
 
 
@@ -32,6 +34,8 @@ def number(value: Any) -> float:
         raise ValueError(f'{value!r} is no number: write a JSON number, "NaN", "+Inf" or "-Inf"')
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f'{value!r} is no number: write a JSON number, "NaN", "+Inf" or "-Inf"')
+    if abs(value) > _LARGEST:
+        raise ValueError('is too large for a number: write "+Inf" or "-Inf"')
     return value
 
 
@@ -128,7 +132,7 @@ def counters_of(rules: Rules, scrape: Mapping[str, Any], role: str) -> Counters 
     try:
         arm = scrape["arms"].get(role)
         return None if arm is None else _counters(rules, arm)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _diagnosed(rules, scrape, role, error) from None
 
 
@@ -148,7 +152,7 @@ def _counters(rules: Rules, arm: Mapping[str, Any]) -> Counters:
 
 
 def _array(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    if any(type(one) is str for one in values):
+    if not {*map(type, values)} <= _NUMBERS:
         values = [number(one) for one in values]
     return np.array(values, dtype=np.float64)
 

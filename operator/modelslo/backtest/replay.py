@@ -15,6 +15,7 @@ from modelslo.judge.gate import Gate, GateVerdict, advance, verdict_of
 from modelslo.judge.increments import Meters, step_of
 
 _HIGHEST: Final = 700.0
+_LATEST: Final = 1e12
 _DECIDED: Final = {GateVerdict.ROLLBACK: "rollback", GateVerdict.PROMOTE: "promote"}
 
 
@@ -42,16 +43,20 @@ class Replay:
         self._detector = detect(self._detector, rules, self._drift, step.stable, at)
         return self._answer(at, scrape["k"])
 
+    def belongs(self, line: Mapping[str, Any]) -> None:
+        """Raises ObservationError unless the line is of this trace."""
+        if line.get("trace") != self._meta.trace:
+            raise ObservationError(
+                "trace", f"{line.get('trace')!r}, and the trace is {self._meta.trace!r}: send its end"
+            )
+
     def _expected(self, scrape: Mapping[str, Any]) -> float:
         """The time of the scrape; only the next one of this trace is taken."""
-        if scrape.get("trace") != self._meta.trace:
-            raise ObservationError(
-                "trace", f"{scrape.get('trace')!r}, and the trace is {self._meta.trace!r}: send its end"
-            )
+        self.belongs(scrape)
         if scrape.get("k") != self._next:
             raise ObservationError("k", f"{scrape.get('k')!r}, and {self._next} is next: scrapes come without holes")
         at = scrape.get("t")
-        if isinstance(at, bool) or not isinstance(at, (int, float)):
+        if isinstance(at, bool) or not isinstance(at, (int, float)) or not abs(at) < _LATEST:
             raise ObservationError("t", f"{at!r} is no time: write seconds, k times dt")
         return float(at)
 

@@ -13,9 +13,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.jsonl:
         raise CommandError("say --jsonl: observations on standard input, decisions on standard output", MISUSE)
     try:
-        # JSON is UTF-8, whatever the locale says.
-        with open(sys.stdin.fileno(), encoding="utf-8", closefd=False) as observations:
-            replay_lines(observations, sys.stdout)
+        # Bytes: JSON is UTF-8, whatever the locale says.
+        replay_lines(sys.stdin.buffer, sys.stdout)
     except LineError as error:
         raise CommandError(str(error), MISUSE) from None
     return 0

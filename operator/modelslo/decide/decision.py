@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import log
 from typing import Final
 
 from modelslo.api.spec import ModelSLOSpec, OnDeadline, Promotion, Rollout
@@ -17,9 +18,11 @@ from modelslo.decide.snapshot import Snapshot, Workload
 from modelslo.judge.comparison import e_value
 from modelslo.judge.judgement import CanaryJudgement, Judgement, Verdict
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.scale import Data
 
 # The measured share may be this much off the wished one (relative) before an advance.
 _SHARE_TOLERANCE: Final = 0.5
+_WITHOUT_HISTOGRAM: Final = "judged without buckets, which takes longer: export the loss as a histogram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,11 @@ def _verdict(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
             return Decision(Action.ROLLBACK, Reason.CANARY_INVALID_LOSSES, message)
         case Verdict.WORSE:
             return Decision(Action.ROLLBACK, Reason.CANARY_WORSE, _comparison(case, canary))
+        case Verdict.INCIDENT:
+            return _hold(
+                Reason.DATA_INCIDENT,
+                f"Stable's own loss has jumped; nothing is decided meanwhile. {_comparison(case, canary)}",
+            )
         case Verdict.NOT_WORSE if age < timing.min_duration:
             message = f"Good so far; judged for {age:.0f} of {timing.min_duration:.0f} s. {_comparison(case, canary)}"
             return _hold(Reason.UNDECIDED, message)
@@ -247,17 +255,22 @@ def _pods_missing(pair: _Pair, least: int) -> Decision | None:
 
 
 def _comparison(case: _Case, canary: CanaryJudgement) -> str:
-    gate, comparison = case.parameters.gate, canary.comparison
-    interval = comparison.interval(gate)
-    if interval is None:
+    gate, found = case.parameters.gate, canary.compared
+    if found.ratio is None or found.low is None or found.high is None:
         return "Nothing was compared so far."
-    low, ratio, high = interval
-    return (
-        f"Mean loss is {ratio:.3f} times stable's ({low:.3f} to {high:.3f}; {gate.tolerated_ratio:g} is tolerated), "
-        f"{comparison.canary.count:.0f} and {comparison.stable.count:.0f} labels, e-value for worse "
-        f"{e_value(comparison.log_e_rollback()):.3g} of {1 / gate.alpha:g}, for not worse "
-        f"{e_value(comparison.log_e_promote()):.3g} of {1 / gate.beta:g}."
+    message = (
+        f"Mean loss is {found.ratio:.3f} times stable's ({found.low:.3f} to {found.high:.3f}; "
+        f"{gate.tolerated_ratio:g} is tolerated), {found.canary:.0f} and {found.stable:.0f} labels, e-value for worse "
+        f"{e_value(found.log_e_rollback):.3g} of {1 / gate.alpha:g}, for not worse "
+        f"{e_value(found.log_e_promote):.3g} of {1 / gate.beta:g}"
     )
+    tail = found.log_e_tail
+    notes = [f"worse in {', '.join(found.guilty)}"] if found.guilty else []
+    if tail is not None and tail >= log(1 / gate.alpha):
+        notes.append("very large losses are more frequent")
+    if found.data is not None and found.data is not Data.HISTOGRAM:
+        notes.append(_WITHOUT_HISTOGRAM)
+    return "; ".join([message, *notes]) + "."
 
 
 def _good(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJudgement) -> Decision:
@@ -274,7 +287,7 @@ def _good(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJudgem
 
 def _late(case: _Case, pair: _Pair, canary: CanaryJudgement) -> Decision:
     message = f"No verdict within spec.rollout.gate.deadline. {_comparison(case, canary)}"
-    sufficient = canary.comparison.canary.count >= case.parameters.gate.min_samples
+    sufficient = canary.compared.canary >= case.parameters.gate.min_samples
     if pair.rollout.gate.on_deadline is OnDeadline.ROLLBACK and sufficient:
         return Decision(Action.ROLLBACK, Reason.DEADLINE_EXCEEDED, message)
     return _hold(Reason.DEADLINE_EXCEEDED, message)
@@ -285,8 +298,8 @@ def _advance(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJud
     message, least = _comparison(case, canary), case.parameters.gate.min_samples
     if not canary.mature:
         return _hold(Reason.IMMATURE, "The labels of both arms are not yet old enough to be compared.")
-    if canary.comparison.canary.count < least:
-        count = canary.comparison.canary.count
+    if canary.compared.canary < least:
+        count = canary.compared.canary
         return _hold(Reason.INSUFFICIENT_DATA, f"{count:.0f} labels of the canary; minSamples is {least}. {message}")
     steps = steps_of(pair.rollout, max(1, pair.stable.ready))
     if rollout.step >= len(steps) - 1:

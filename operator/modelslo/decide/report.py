@@ -9,6 +9,7 @@ from typing import Final
 from modelslo.api.spec import ModelSLOSpec, NoData
 from modelslo.api.status import (
     MESSAGE_LENGTH,
+    MOST_SEGMENTS,
     Budget,
     BurnRateStatus,
     Comparison,
@@ -200,16 +201,17 @@ def _role(judgement: Judgement, version: str | None, ready: int) -> Role:
 def _comparison(judgement: Judgement, parameters: Parameters) -> Comparison | None:
     if judgement.canary is None:
         return None
-    comparison = judgement.canary.comparison
-    low, ratio, high = comparison.interval(parameters.gate) or (None, None, None)
+    found = judgement.canary.compared
     return Comparison(
-        ratio=_rounded(ratio),
-        ratio_low=_rounded(low),
-        ratio_high=_rounded(high),
-        e_rollback=float(f"{e_value(comparison.log_e_rollback()):.3g}"),
-        e_promote=float(f"{e_value(comparison.log_e_promote()):.3g}"),
-        stable_samples=round(comparison.stable.count),
-        canary_samples=round(comparison.canary.count),
+        ratio=_rounded(found.ratio),
+        ratio_low=_rounded(found.low),
+        ratio_high=_rounded(found.high),
+        e_rollback=float(f"{e_value(found.log_e_rollback):.3g}"),
+        e_promote=float(f"{e_value(found.log_e_promote):.3g}"),
+        stable_samples=round(found.stable),
+        canary_samples=round(found.canary),
+        data=found.data,
+        guilty_segments=[name[:64] for name in found.guilty[:MOST_SEGMENTS]] or None,
     )
 
 

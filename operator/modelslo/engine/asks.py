@@ -16,6 +16,8 @@ from modelslo.observe.evidence import ModelKey
 # What is replayed after a restart when no canary is judged: enough for the sliding windows of the judge.
 _LEAST_CELLS = 20
 _MOST_CELLS = 120
+# Of stable before a rollout: the scale of the comparison.
+_LEAST_HISTORY, _MOST_HISTORY = 60, 240
 
 
 def tick_of(now: float, interval: float) -> float:
@@ -81,7 +83,13 @@ def _since(timing: Timing, status: ModelSLOStatus, judged_at: float | None, unti
         return lookback if judged_at is None else max(judged_at, lookback)
     # The evaluation that started the rollout, or that started judging afresh, was that of this tick.
     began = tick_of(status.rollout.judged_since.timestamp(), timing.interval) - timing.settle
-    return began if judged_at is None else max(judged_at, min(began, lookback))
+    return began - history(timing) if judged_at is None else max(judged_at, min(began, lookback))
+
+
+def history(timing: Timing) -> float:
+    """Seconds of stable's history that are read when a rollout starts, and again after a restart."""
+    cells = ceil(timing.tempo.slow / timing.interval)
+    return min(max(cells, _LEAST_HISTORY), _MOST_HISTORY) * timing.interval
 
 
 def by_source(asks: Mapping[ModelKey, Ask]) -> dict[Source, dict[ModelKey, Ask]]:

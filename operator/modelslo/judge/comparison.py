@@ -1,182 +1,247 @@
-"""Canary against stable by Robbins' normal mixture: valid however often it is looked at.
+"""Canary against stable on the evidence of the live operator: grid cells in, what the gate says of them out.
 
-For every stratum (segment) labels of both arms are gathered into blocks, and only means of one block are compared, so
-that what both arms share (season, weather, mix of segments) cancels (decision-statistics section 3.5). With r = 1 +
-margin and
-
-    d_b = m_c - r m_s     w_b = n_c n_s / (n_s + r^2 n_c)     S = sum w_b d_b     V = sum w_b^2 phi (v_c/n_c + r^2
-    v_s/n_s)
-
-exp(l S - l^2 V / 2), mixed over l > 0 by a half-normal density of variance 1/rho, is an e-process for "mu_c <= r mu_s"
-(Robbins 1970; Howard et al. 2021, Prop. 6, one-sided normal mixture):
-
-    E(S, V) = 2 sqrt(rho / (V + rho)) exp(S^2 / (2 (V + rho))) Phi(S / sqrt(V + rho))
-
-P(E >= 1/alpha at any look) <= alpha (Ville 1939). E(-S, V) is the same for "mu_c >= r mu_s", which promotion must
-refute. The guarantee is asymptotic: variances are estimated. Losses are in the unit of the metric.
+The gate itself (:mod:`modelslo.judge.gate`) knows scrapes of two arms with rows for segments. Here increments of any
+number of series become such rows; segments and buckets are settled when the comparison begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from math import erfc, exp, inf, isfinite, log, pi, sqrt
+from math import exp, log, sqrt
 from typing import Final
 
-from modelslo.judge.moments import ZERO, Moments
-from modelslo.judge.parameters import GateParameters
+import numpy as np
 
-BLOCK_SAMPLES: Final = 5  # of each arm
-BLOCK_SAMPLES_WITHOUT_VARIANCE: Final = 30
-BLOCKS_TO_ROLL_BACK: Final = 2
-BLOCKS_TO_PROMOTE: Final = 5
-HARM: Final = 5.0  # an E for "worse" from here on forbids promotion and advance
-# Overdispersion of clustered samples (decision-statistics section 4.4): prior of six blocks, one outlier counts 40 at
-# most.
-_PRIOR_BLOCKS, _PRIOR_PHI, _MOST_PHI_TERM = 6.0, 1.5, 40.0
+from modelslo.judge.gate import HARM, Gate, GateVerdict, Trial, advance, verdict_of
+from modelslo.judge.increments import Delta, Step
+from modelslo.judge.parameters import GateParameters, Parameters
+from modelslo.judge.scale import SMALLEST_SEGMENT, Data, Rules
+from modelslo.observe.evidence import NO_SEGMENT, Increment
 
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A block that is still being filled."""
-
-    stable: Moments = ZERO
-    canary: Moments = ZERO
+_HIGHEST: Final = 700.0
+_SEGMENT_MARGINS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Contrast:
-    """A finished block's estimate of the difference and its variance before phi, for the next block's phi."""
+class SegmentVerdict:
+    """e-values (natural logarithms) of one segment; ``guilty``: named by e-BH at the false-rollback rate."""
 
-    difference: float
-    variance: float
+    name: str
+    log_e_rollback: float
+    log_e_promote: float
+    guilty: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """State and result of the test. Start: ``Comparison()``. Deterministic in the blocks it is given."""
+class Compared:
+    """What the comparison says at one look. Logarithms are natural; labels are those that were compared.
 
-    s: float = 0.0
-    v: float = 0.0
-    rho: float | None = None
+    ``ratio`` is the canary's mean loss over stable's, ``low`` to ``high`` its anytime-valid interval (Robbins' band,
+    decision-statistics section 5). ``phi`` is the overdispersion of clustered labels, ``data`` what was judged by.
+    """
+
+    verdict: GateVerdict = GateVerdict.INSUFFICIENT_DATA
+    data: Data | None = None
+    log_e_rollback: float = 0.0
+    log_e_promote: float = 0.0
+    log_e_tail: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    stable: float = 0.0
+    canary: float = 0.0
     blocks: int = 0
-    weight: float = 0.0
-    weighted_stable: float = 0.0
-    weighted_canary: float = 0.0
-    stable: Moments = ZERO
-    canary: Moments = ZERO
-    phi_terms: int = 0
-    phi_sum: float = 0.0
-    pending: Mapping[str, Pending] = field(default_factory=dict)
-    last: Mapping[str, Contrast] = field(default_factory=dict)
+    phi: float = 1.0
+    ripe: bool = False
+    segments: tuple[SegmentVerdict, ...] = ()
 
     @property
-    def phi(self) -> float:
-        return max(1.0, (_PRIOR_BLOCKS * _PRIOR_PHI + self.phi_sum) / (_PRIOR_BLOCKS + self.phi_terms))
+    def harm(self) -> bool:
+        """Evidence of harm that forbids promotion and advance."""
+        return self.log_e_rollback >= log(HARM)
 
-    def log_e_rollback(self) -> float:
-        return _log_mixture(self.s, self.v, self.rho)
-
-    def log_e_promote(self) -> float:
-        return _log_mixture(-self.s, self.v, self.rho)
-
-    def interval(self, gate: GateParameters) -> tuple[float, float, float] | None:
-        """(low, ratio, high): mean loss of canary over stable with its anytime-valid band at 1 - alpha, two-sided.
-
-        Robbins' band |S - E S| <= sqrt((V + rho)(2 ln(1/alpha) + ln(1 + V/rho))); None before the first block.
-        """
-        if self.rho is None or self.blocks == 0 or self.weighted_stable <= 0:
-            return None
-        half = sqrt((self.v + self.rho) * (2 * log(1 / gate.alpha) + log(1 + self.v / self.rho)))
-        ratio = self.weighted_canary / self.weighted_stable
-        width = half / self.weighted_stable
-        return ratio - width, ratio, ratio + width
+    @property
+    def guilty(self) -> tuple[str, ...]:
+        """Names of the segments that are worse."""
+        return tuple(one.name for one in self.segments if one.guilty)
 
 
-def _log_mixture(s: float, v: float, rho: float | None) -> float:
-    """ln E(S, V) in a form that neither over- nor underflows; 0 before anything was seen."""
-    if rho is None or v <= 0:
-        return 0.0
-    z = s / sqrt(v + rho)
-    return log(2) + 0.5 * (log(rho) - log(v + rho)) + z * z / 2 + _log_normal_cdf(z)
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """State of the fold. Start, also after a restart: ``Comparison()``, then replay.
 
+    ``history`` are the cells of stable before the rollout, until ``rules`` are settled with its first cell.
+    """
 
-def _log_normal_cdf(z: float) -> float:
-    if z > -30:
-        return log(0.5 * erfc(-z / sqrt(2)))
-    # Mills' ratio: Phi(z) ~ phi(z) / |z| (1 - 1/z^2)
-    return -z * z / 2 - log(-z) - 0.5 * log(2 * pi) + log(1 - 1 / (z * z))
+    rules: Rules | None = None
+    gate: Gate = field(default_factory=Gate)
+    history: tuple[tuple[Increment, ...], ...] = ()
 
 
 def e_value(log_e: float) -> float:
     """exp without overflow, for people."""
-    return exp(min(log_e, 700.0))
+    return exp(min(log_e, _HIGHEST))
 
 
-def scaled(comparison: Comparison, history: Moments, gate: GateParameters) -> Comparison:
-    """Freezes rho from what is known of stable before the first block; must not look at what will be judged.
-
-    rho makes the boundary tightest where a difference of one margin is decided: V_opt / (2 ln(1/a) + ln(1 + 2 ln(1/a)))
-    with V_opt = 2 ln(1/a) (sigma^2 / (margin mean))^2 in units of S (decision-statistics section 5).
-    """
-    if comparison.rho is not None or history.count < 1 or not isfinite(history.total) or history.mean <= 0:
-        return comparison
-    variance = history.variance or history.mean**2
-    evidence = 2 * log(1 / gate.alpha)
-    margin = gate.margin * history.mean
-    ratio = variance / margin if margin > 0 else inf
-    best = evidence * ratio * ratio
-    rho = best / (evidence + log(1 + evidence))
-    # Losses so small that their squares vanish give no scale; a later block will.
-    return replace(comparison, rho=rho) if 0 < rho < inf else comparison
+def remembered(comparison: Comparison, cell: Sequence[Increment], stable: str) -> Comparison:
+    """Takes a cell from before the rollout: stable's history."""
+    mine = tuple(one for one in cell if one.version == stable)
+    return replace(comparison, history=(*comparison.history, mine)) if mine else comparison
 
 
-def add(comparison: Comparison, segment: str, stable: Moments, canary: Moments, gate: GateParameters) -> Comparison:
-    """Takes both arms' increment of one segment; closes a block when both arms have enough labels."""
-    before = comparison.pending.get(segment, Pending())
-    now = Pending(before.stable + stable, before.canary + canary)
-    known = now.stable.squares is not None and now.canary.squares is not None
-    least = BLOCK_SAMPLES if known else BLOCK_SAMPLES_WITHOUT_VARIANCE
-    if min(now.stable.count, now.canary.count) < least:
-        return replace(comparison, pending={**comparison.pending, segment: now})
-    closed = _close(comparison, segment, now, gate)
-    return replace(closed, pending={**closed.pending, segment: Pending()})
+def compared(
+    comparison: Comparison,
+    parameters: Parameters,
+    cell: Sequence[Increment],
+    edges: tuple[float, ...],
+    stable: str,
+    canary: str,
+    comparable: bool,
+) -> Comparison:
+    """Takes a cell of the rollout. `comparable`: both arms' labels are of the same ages, at the shares of now."""
+    if comparison.rules is None or (edges and comparison.rules.edges != edges):
+        # Buckets that change in the middle begin at E = 1: what was bet on other scores cannot be added up.
+        comparison = _begun(comparison, parameters, edges)
+    rules = comparison.rules
+    assert rules is not None
+    delta_c = _delta(rules, [one for one in cell if one.version == canary])
+    delta_s = _delta(rules, [one for one in cell if one.version == stable])
+    step = Step(cell[0].end, delta_s, delta_c, comparable)
+    return replace(comparison, gate=advance(comparison.gate, rules, step, True))
 
 
-def _close(comparison: Comparison, segment: str, block: Pending, gate: GateParameters) -> Comparison:
-    stable, canary = comparison.stable + block.stable, comparison.canary + block.canary
-    tracked = replace(comparison, stable=stable, canary=canary)
-    if comparison.rho is None:  # nothing was known before: this block only sets the scale
-        return scaled(tracked, block.stable, gate)
-    r, n_s, n_c = gate.tolerated_ratio, block.stable.count, block.canary.count
-    v_s, v_c = _variances(stable, canary)
-    contrast = Contrast(block.canary.mean - r * block.stable.mean, v_c / n_c + r * r * v_s / n_s)
-    weight = n_s * n_c / (n_s + r * r * n_c)
-    phi_sum, phi_terms = comparison.phi_sum, comparison.phi_terms
-    previous = comparison.last.get(segment)
-    if previous is not None and contrast.variance + previous.variance > 0:
-        term = (contrast.difference - previous.difference) ** 2 / (contrast.variance + previous.variance)
-        phi_sum, phi_terms = phi_sum + min(term, _MOST_PHI_TERM), phi_terms + 1
-    return replace(
-        tracked,
-        s=comparison.s + weight * contrast.difference,
-        v=comparison.v + weight * weight * contrast.variance * comparison.phi,  # past blocks' phi only
-        blocks=comparison.blocks + 1,
-        weight=comparison.weight + weight,
-        weighted_stable=comparison.weighted_stable + weight * block.stable.mean,
-        weighted_canary=comparison.weighted_canary + weight * block.canary.mean,
-        phi_sum=phi_sum,
-        phi_terms=phi_terms,
-        last={**comparison.last, segment: contrast},
+def _begun(comparison: Comparison, parameters: Parameters, edges: tuple[float, ...]) -> Comparison:
+    """Settles what is judged by, from stable's history."""
+    share = _shares(comparison.history)
+    named = tuple(sorted(name for name, part in share.items() if part >= SMALLEST_SEGMENT))
+    segments = (*named, NO_SEGMENT) if named and named != (NO_SEGMENT,) and NO_SEGMENT not in named else named
+    segments = () if segments == (NO_SEGMENT,) else segments
+    rules = rules_of(parameters, edges, segments, min((share[name] for name in named), default=1.0), comparison.history)
+    gate = Gate()
+    for cell in comparison.history:
+        gate = advance(gate, rules, Step(cell[0].end, _delta(rules, cell), None), False)
+    return Comparison(rules, gate)
+
+
+def rules_of(
+    parameters: Parameters,
+    edges: tuple[float, ...],
+    segments: tuple[str, ...],
+    smallest: float,
+    history: Iterable[Sequence[Increment]] = (),
+) -> Rules:
+    """Rules of the gate; `smallest` is the traffic share of the smallest segment (decision-statistics section 10)."""
+    gate, timing = parameters.gate, parameters.timing
+    squares = all(one.losses.squares is not None for cell in history for one in cell)
+    return Rules(
+        edges=edges,
+        lag_edges=(),
+        margin=gate.margin,
+        segment_margin=max(_SEGMENT_MARGINS * gate.margin, gate.margin / sqrt(smallest)),
+        alpha=gate.alpha,
+        beta=gate.beta,
+        warmup=timing.warmup,
+        segments=segments,
+        has_squares=squares,
+        delay=timing.delay,
+        tempo=replace(timing.tempo, least_age=timing.min_duration),  # the user's own word
     )
 
 
-def _variances(stable: Moments, canary: Moments) -> tuple[float, float]:
-    """Variance of one sample of each arm, over all blocks so far.
+def _shares(cells: Iterable[Sequence[Increment]]) -> dict[str, float]:
+    labels: dict[str, float] = {}
+    for cell in cells:
+        for one in cell:
+            labels[one.segment] = labels.get(one.segment, 0.0) + one.losses.count
+    total = sum(labels.values())
+    return {name: count / total for name, count in labels.items()} if total > 0 else {}
 
-    The canary's is at least stable's: a young canary with lucky labels must not look more certain than it is. Where
-    squares are not known the squared mean stands in, as for an exponential loss; phi corrects it from the blocks.
+
+def _delta(rules: Rules, cell: Sequence[Increment]) -> Delta | None:
+    """Rows: the whole arm, then the segments; segments that were not known before go with the rest. None: no series."""
+    if not cell:
+        return None
+    place = {name: row for row, name in enumerate(rules.segments, 1)}
+    rest, width = place.get(NO_SEGMENT, 0), len(rules.edges) + 1 if rules.edges else 0
+    rows = 1 + len(rules.segments)
+    count, total, squares = np.zeros(rows), np.zeros(rows), np.zeros(rows)
+    buckets = np.zeros((rows, width))
+    for one in cell:
+        if width and len(one.losses.buckets) != width:
+            continue  # without buckets among others with them it cannot be scored
+        for row in {0, place.get(one.segment, rest)}:
+            count[row] += one.losses.count
+            total[row] += one.losses.total
+            squares[row] += np.nan if one.losses.squares is None else one.losses.squares
+            if width:
+                buckets[row] += one.losses.buckets
+    return Delta(
+        count=count,
+        total=total,
+        squares=squares if rules.has_squares else None,
+        buckets=buckets,
+        predictions=sum(one.predictions for one in cell),
+        lags=None,
+    )
+
+
+def says(comparison: Comparison, gate: GateParameters, at: float) -> Compared:
+    """What may be said at time `at`."""
+    trial, rules = comparison.gate.trial, comparison.rules
+    if trial is None or rules is None:
+        return Compared()
+    e, contrast = trial.e, trial.contrast
+    low, high = _band(trial, gate)
+    return Compared(
+        verdict=verdict_of(comparison.gate, rules, at),
+        data=trial.scale.data,
+        log_e_rollback=e.rollback,
+        log_e_promote=e.promote,
+        log_e_tail=e.tail,
+        ratio=contrast.ratio,
+        low=low,
+        high=high,
+        stable=contrast.stable,
+        canary=contrast.canary,
+        blocks=contrast.blocks,
+        phi=trial.tempering.phi,
+        ripe=trial.ripe,
+        segments=_segments(trial, rules),
+    )
+
+
+def _band(trial: Trial, gate: GateParameters) -> tuple[float | None, float | None]:
+    """Robbins' band |S - E S| <= sqrt((V + rho)(2 ln(1/alpha) + ln(1 + V/rho))) on the ratio of mean losses.
+
+    V is that of independent labels times phi; rho makes the band tightest where one margin is decided.
     """
-    of_stable = stable.variance if stable.variance is not None else stable.mean**2
-    of_canary = canary.variance if canary.variance is not None else canary.mean**2
-    return of_stable, max(of_canary, of_stable)
+    contrast, mean = trial.contrast, trial.forecast.overall
+    if contrast.ratio is None or not mean > 0:
+        return None, None
+    variance = max(trial.canary_spread.variance(trial.scale.cv2), trial.scale.r**2 * trial.scale.cv2) * mean * mean
+    v, evidence = contrast.weight * variance * trial.tempering.phi, 2 * log(1 / gate.alpha)
+    rho = evidence * (variance / (gate.margin * mean)) ** 2 / (evidence + log(1 + evidence))
+    half = sqrt((v + rho) * (evidence + log(1 + v / rho))) / contrast.of_stable if rho > 0 else 0.0
+    return contrast.ratio - half, contrast.ratio + half
+
+
+def _segments(trial: Trial, rules: Rules) -> tuple[SegmentVerdict, ...]:
+    e = trial.e
+    if len(e.segments_rollback) != len(rules.segments):  # small ones were pooled
+        return ()
+    guilty = _e_bh(e.segments_rollback, rules.alpha)
+    return tuple(
+        SegmentVerdict(name or "others", back, forth, number in guilty)
+        for number, (name, back, forth) in enumerate(
+            zip(rules.segments, e.segments_rollback, e.segments_promote, strict=True)
+        )
+    )
+
+
+def _e_bh(log_e: Sequence[float], alpha: float) -> frozenset[int]:
+    """Indices that e-BH rejects at false discovery rate `alpha`: the k largest with E >= G / (alpha k) (Wang & Ramdas
+    2022)."""
+    order = sorted(range(len(log_e)), key=lambda index: -log_e[index])
+    fit = [k for k, index in enumerate(order, 1) if log_e[index] >= log(len(log_e) / (alpha * k))]
+    return frozenset(order[: max(fit, default=0)])

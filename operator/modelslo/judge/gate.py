@@ -26,6 +26,8 @@ from modelslo.judge.wagers import Sample, wagers
 BLOCK_LABELS: Final = 5.0
 BLOCK_LABELS_OF_SUMS: Final = 30.0
 HARM: Final = 5.0
+# Nats kept back for what tempering does not see: a wrong promotion is the costlier error.
+PROMOTION_RESERVE: Final = 0.22
 BLOCKS_TO_PROMOTE: Final = 5
 LARGE_BLOCKS: Final = 3
 LARGE_LABELS: Final = 100.0
@@ -368,7 +370,7 @@ def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
         return GateVerdict.INCIDENT
     if trial.e.rollback >= log(1 / rules.alpha):
         return GateVerdict.ROLLBACK
-    if trial.e.promote >= log(1 / rules.beta) and trial.e.rollback < log(HARM):
+    if trial.e.promote >= log(1 / rules.beta) + PROMOTION_RESERVE and trial.e.rollback < log(HARM):
         return _promotion(trial, rules, at)
     if trial.contrast.blocks == 0:
         return GateVerdict.INSUFFICIENT_DATA if trial.ripe else GateVerdict.IMMATURE

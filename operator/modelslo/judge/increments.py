@@ -143,12 +143,14 @@ def _delta(last: Counters | None, now: Counters, moved: Array) -> Delta:
     if now.delays:
         lags = moved[end:].copy()
         lags[1:] -= moved[end:-1]
-    squares = now.squares
+    total, squares = now.total, now.squares
     if last is not None:
-        squares = None if squares is None or last.squares is None else squares - last.squares
+        with np.errstate(invalid="ignore"):  # a sum that is +Inf stays so, and the difference is NaN
+            total = total - last.total
+            squares = None if squares is None or last.squares is None else squares - last.squares
     return Delta(
         count=moved[1 : 1 + rows],
-        total=now.total if last is None else now.total - last.total,
+        total=total,
         squares=squares,
         buckets=buckets,
         predictions=float(moved[0]),

@@ -15,16 +15,9 @@ from typing import Final
 from modelslo.judge.arms import Arms, seen
 from modelslo.judge.budget import Health, health_of
 from modelslo.judge.cause import Cause, Explanation, explain
-from modelslo.judge.comparison import (
-    BLOCKS_TO_PROMOTE,
-    BLOCKS_TO_ROLL_BACK,
-    HARM,
-    Comparison,
-    add,
-    scaled,
-)
+from modelslo.judge.comparison import Compared, Comparison, compared, remembered, says
+from modelslo.judge.gate import HARM, GateVerdict
 from modelslo.judge.invalid import InvalidLosses, add_invalid
-from modelslo.judge.moments import ZERO, Moments, moments_of
 from modelslo.judge.parameters import Parameters
 from modelslo.observe.evidence import Evidence, Increment, SliceTable
 
@@ -49,6 +42,7 @@ class Verdict(StrEnum):
     WORSE = "Worse"
     INVALID_LOSSES = "InvalidLosses"
     NOT_WORSE = "NotWorse"
+    INCIDENT = "Incident"  # stable's own loss has jumped: nothing can be said of the canary
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +78,7 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class CanaryJudgement:
     verdict: Verdict
-    comparison: Comparison
+    compared: Compared
     invalid: InvalidLosses
     harm: bool  # evidence of harm that forbids promotion and advance
     mature: bool
@@ -111,7 +105,6 @@ class Memory:
 
     comparison: Comparison = field(default_factory=Comparison)
     invalid: InvalidLosses = field(default_factory=InvalidLosses)
-    history: Moments = ZERO  # of stable, until the first comparison
     arms: Arms = field(default_factory=Arms)
     judged_since: float | None = None
     versions: tuple[str | None, str | None] = (None, None)
@@ -133,7 +126,7 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
         for group in _by_time(evidence.increments):
             memory = _take(parameters, memory, group, evidence.edges, scene)
     problem = _problem(parameters, memory, evidence, scene)
-    canary = _canary(parameters, memory, scene) if scene.canary_version is not None else None
+    canary = _canary(parameters, memory, scene, evidence.at) if scene.canary_version is not None else None
     cause, explanations = explain(
         parameters, memory.arms, memory.stable_health, canary_worse=_worse(canary), at=evidence.at
     )
@@ -162,7 +155,6 @@ def _fresh_if_changed(memory: Memory, scene: Scene) -> Memory:
         memory,
         comparison=Comparison(),
         invalid=InvalidLosses(),
-        history=ZERO,
         judged_since=scene.judged_since,
         versions=versions,
     )
@@ -202,11 +194,12 @@ def _take(
     stable, canary = scene.stable_version, scene.canary_version
     if stable is None or canary is None or nan.get(stable, False):
         return memory
-    start, end = cell[0].start, cell[0].end
+    start = cell[0].start
     memory = _take_invalid(memory, cell, stable, canary) if _begun(scene, start) else memory
-    if not comparable(parameters, scene, start):
-        return _take_history(parameters, memory, cell, edges, stable, end)
-    return _compare(parameters, memory, cell, edges, stable, canary)
+    if not _begun(scene, start):
+        return replace(memory, comparison=remembered(memory.comparison, cell, stable))
+    fit = comparable(parameters, scene, start)
+    return replace(memory, comparison=compared(memory.comparison, parameters, cell, edges, stable, canary, fit))
 
 
 def _begun(scene: Scene, start: float) -> bool:
@@ -249,64 +242,24 @@ def _take_invalid(memory: Memory, cell: tuple[Increment, ...], stable: str, cana
     )
 
 
-def _take_history(
-    parameters: Parameters,
-    memory: Memory,
-    cell: tuple[Increment, ...],
-    edges: tuple[float, ...],
-    stable: str,
-    end: float,
-) -> Memory:
-    """Before the comparison begins, stable's losses give the scale of the test."""
-    if memory.comparison.blocks:
-        return memory
-    history = memory.history
-    for one in cell:
-        if one.version == stable and (moments := moments_of(one.losses, edges)) is not None:
-            history = history + moments
-    return replace(memory, history=history)
+_VERDICTS: Final = {
+    GateVerdict.IMMATURE: Verdict.IMMATURE,
+    GateVerdict.INCIDENT: Verdict.INCIDENT,
+    GateVerdict.ROLLBACK: Verdict.WORSE,
+}
 
 
-def _compare(
-    parameters: Parameters,
-    memory: Memory,
-    cell: tuple[Increment, ...],
-    edges: tuple[float, ...],
-    stable: str,
-    canary: str,
-) -> Memory:
-    arms: dict[str, dict[str, Moments]] = {}
-    for one in cell:
-        if one.version in (stable, canary) and (moments := moments_of(one.losses, edges)) is not None:
-            arms.setdefault(one.segment, {})[one.version] = moments
-    comparison = scaled(memory.comparison, memory.history, parameters.gate)
-    for segment in sorted(arms):
-        of = arms[segment]
-        if of.get(stable, ZERO).count > 0 or of.get(canary, ZERO).count > 0:
-            comparison = add(comparison, segment, of.get(stable, ZERO), of.get(canary, ZERO), parameters.gate)
-    return replace(memory, comparison=comparison)
-
-
-def _canary(parameters: Parameters, memory: Memory, scene: Scene) -> CanaryJudgement:
-    gate, comparison, invalid = parameters.gate, memory.comparison, memory.invalid
-    rollback, promote = comparison.log_e_rollback(), comparison.log_e_promote()
+def _canary(parameters: Parameters, memory: Memory, scene: Scene, at: float) -> CanaryJudgement:
+    gate, invalid = parameters.gate, memory.invalid
+    found = says(memory.comparison, gate, at)
     canary_nan = memory.nan.get(scene.canary_version or "", False)
-    harm = rollback >= log(HARM) or invalid.log_e >= log(HARM)
-    mature = comparison.blocks > 0 or bool(comparison.pending)
-    verdict = Verdict.UNDECIDED if mature else Verdict.IMMATURE
+    harm = found.harm or invalid.log_e >= log(HARM)
+    verdict = _VERDICTS.get(found.verdict, Verdict.UNDECIDED if found.ripe or found.blocks else Verdict.IMMATURE)
     if invalid.log_e >= log(1 / gate.alpha):
         verdict = Verdict.INVALID_LOSSES
-    elif rollback >= log(1 / gate.alpha) and comparison.blocks >= BLOCKS_TO_ROLL_BACK:
-        verdict = Verdict.WORSE
-    elif (
-        promote >= log(1 / gate.beta)
-        and comparison.blocks >= BLOCKS_TO_PROMOTE
-        and comparison.canary.count >= gate.min_samples
-        and not harm
-        and not canary_nan
-    ):
+    elif found.verdict is GateVerdict.PROMOTE and found.canary >= gate.min_samples and not harm and not canary_nan:
         verdict = Verdict.NOT_WORSE
-    return CanaryJudgement(verdict, comparison, invalid, harm, mature, canary_nan)
+    return CanaryJudgement(verdict, found, invalid, harm, found.ripe or found.blocks > 0, canary_nan)
 
 
 def _worse(canary: CanaryJudgement | None) -> bool:

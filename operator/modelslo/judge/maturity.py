@@ -24,7 +24,7 @@ _ALL: Final = np.ones(1)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delays:
-    """Stable's label delays of late, per bucket, shape (J,), fading; ``size``: usual number of labels that come at once.
+    """Stable's label delays of late, per bucket, shape (J,), fading; ``size``: labels that usually come at once.
 
     A flood of old labels after an outage counts no more than a few usual scrapes: it says nothing of labels to come.
     """

@@ -14,6 +14,8 @@ from modelslo.judge.timing import Timing
 _FAST, _SLOW = (1 / 672, 0.02), (1 / 112, 0.05)
 # A burn rate that needs more than this share of bad slices cannot be told from "all bad".
 _HIGHEST_ERROR_RATE = 0.9
+# Of the judge: another one cannot go on where this one was.
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class Parameters:
 
     def gate_digest(self) -> str:
         """Changes whenever judging of a canary must start afresh (E = 1)."""
-        frozen = (self.gate, self.timing.interval, self.timing.delay, self.timing.warmup, self.timing.settle)
+        times = (self.timing.interval, self.timing.delay, self.timing.warmup, self.timing.settle, self.timing.tempo)
+        frozen = (_SCHEMA, self.gate, *times)
         return hashlib.sha256(repr(frozen).encode()).hexdigest()[:16]
 
 

@@ -6,12 +6,12 @@ Nothing of it may look at what will be judged: it rests on stable's history alon
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from math import isfinite
 from typing import Final
 
 import numpy as np
 
+from modelslo.api.status import LossData
 from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.moments import scores as bucket_scores
@@ -22,18 +22,11 @@ MASS_ROLLBACK: Final = 0.25
 MASS_PROMOTE: Final = 0.5
 TAIL_SHARE: Final = 0.012
 TAIL_RATIOS: Final = (1.5, 4.0)
+Data = LossData
 MOST_BEYOND: Final = 0.02
 MOST_OFF: Final = 0.3
 SMALLEST_SEGMENT: Final = 0.01
 _LEAST_HISTORY: Final = 50.0
-
-
-class Data(StrEnum):
-    """What the exporter offers, best first."""
-
-    HISTOGRAM = "Histogram"
-    SQUARES = "Squares"
-    SUMS = "Sums"
 
 
 @dataclass(frozen=True, slots=True)

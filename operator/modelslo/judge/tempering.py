@@ -16,6 +16,8 @@ from typing import Final
 
 PRIOR_WINDOWS: Final = 6.0
 PRIOR: Final = 1.5
+# Windows are few, and dependence beyond the longest is not seen: what is found counts for more.
+SAFETY: Final = 1.3
 MOST_PRIOR: Final = 30.0
 # One term counts at most so many times the mean of those before: a jump of the level is an incident and no cluster.
 MOST_TERM: Final = 12.0
@@ -97,7 +99,7 @@ class Tempering:
     @property
     def phi(self) -> float:
         """Overdispersion that counts now, at least 1."""
-        return max(1.0, *_chained(self.scales, self.priors, PRIOR_WINDOWS))
+        return 1.0 + SAFETY * (max(1.0, *_chained(self.scales, self.priors, PRIOR_WINDOWS)) - 1.0)
 
     def add(self, at: float, weight: float, value: float, variance: float) -> Tempering:
         """Takes the contrast of a block."""

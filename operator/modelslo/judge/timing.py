@@ -7,6 +7,7 @@ to the infrastructure (scrape interval, settle, HTTP time-outs, a Job's time-out
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
 
 from modelslo.api.quantity import seconds
 from modelslo.api.spec import ModelSLOSpec
@@ -45,6 +46,14 @@ class Tempo:
         return Tempo(windows=windows, **others)
 
 
+_USUAL_INTERVAL: Final = 60.0
+
+
+def tempo_of(scale: float, interval: float) -> Tempo:
+    """Time constants at this `timeScale`. They stay as long, in intervals, as in real time at one a minute."""
+    return Tempo().scaled(min(scale, _USUAL_INTERVAL / interval) if scale > 1 else 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Times of one ModelSLO in real seconds, `timeScale` already applied."""
@@ -64,6 +73,7 @@ class Timing:
     cooldown_rollback: float
     cooldown_promote: float
     cooldown_retrain: float
+    tempo: Tempo = Tempo()
 
 
 def timing_of(spec: ModelSLOSpec, *, scale: float, settle: float) -> Timing:
@@ -94,4 +104,5 @@ def timing_of(spec: ModelSLOSpec, *, scale: float, settle: float) -> Timing:
         cooldown_rollback=scaled(cooldown.rollback),
         cooldown_promote=scaled(cooldown.promote),
         cooldown_retrain=scaled(cooldown.retrain),
+        tempo=tempo_of(scale, interval),
     )

@@ -14,6 +14,7 @@ from modelslo.api.status import (
     Condition,
     DecisionStatus,
     LastActions,
+    LossData,
     ModelSLOStatus,
     OperationStatus,
     OperationType,
@@ -73,6 +74,8 @@ FULL_STATUS: Final = ModelSLOStatus(
         e_promote=0.01,
         stable_samples=380,
         canary_samples=40,
+        data=LossData.HISTOGRAM,
+        guilty_segments=["mobile"],
     ),
     rollout=RolloutStatus(
         revision="0123456789abcdef",

@@ -12,10 +12,9 @@ from modelslo.decide.snapshot import Snapshot, Workload
 from modelslo.judge.arms import Arms
 from modelslo.judge.budget import Health
 from modelslo.judge.cause import Cause
-from modelslo.judge.comparison import Comparison
+from modelslo.judge.comparison import Compared
 from modelslo.judge.invalid import InvalidLosses
 from modelslo.judge.judgement import CanaryJudgement, Judgement, Problem, Verdict
-from modelslo.judge.moments import Moments
 from tests.unit.judge.make import parameters
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -82,7 +81,7 @@ def judgement(
 ) -> Judgement:
     canary = None
     if verdict is not None:
-        compared = Comparison(blocks=50, rho=1.0, v=1.0, stable=Moments(900, 900, 1), canary=Moments(300, 300, 1))
+        compared = Compared(blocks=50, ratio=1.2, low=1.1, high=1.3, stable=900, canary=300, ripe=True)
         canary = CanaryJudgement(verdict, compared, InvalidLosses(), harm=False, mature=True, canary_nan=False)
     values: dict[str, Any] = {
         "at": NOW.timestamp(),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelslo.judge.judgement import Memory, Scene, Span, Unknown, Verdict, comparable, judge
+from modelslo.judge.judgement import Scene, Span, Unknown, Verdict, comparable, judge
 from modelslo.observe.evidence import Evidence, Gap, Increment, NoEvidence
 from tests.unit.judge.make import cell, evidence, judged, parameters, scene, spec_of
 
@@ -145,9 +145,11 @@ def test_labels_that_stop_are_a_problem_after_max_age() -> None:
 
 
 def test_other_versions_or_another_start_begin_at_e_1() -> None:
-    _, memory = judged(stream(50, 3.0), scene())
-    assert memory.comparison.blocks > 0
+    before, memory = judged(stream(50, 3.0), scene())
+    assert before.canary is not None
+    assert before.canary.compared.blocks > 0
     again = replace(scene(), judged_since=3000.0)
-    _, after = judge(parameters(), memory, evidence([cell(51, "v1", [1.0]), cell(51, "v2", [1.0])]), again)
-    assert after.comparison.blocks == 0
-    assert Memory().comparison.log_e_rollback() == 0.0
+    after, _ = judge(parameters(), memory, evidence([cell(51, "v1", [1.0]), cell(51, "v2", [1.0])]), again)
+    assert after.canary is not None
+    compared = after.canary.compared
+    assert (compared.blocks, compared.log_e_rollback, compared.log_e_promote) == (0, 0.0, 0.0)
