@@ -1,0 +1,358 @@
+"""The replay interface (section 12): lines in, answers out, nothing of one trace in the next."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from modelslo.backtest.jsonl import LineError, replay_lines
+from tests.unit.backtest.lines import Line, answers, changed, text, trace
+
+KINDS = ("one-segment", "small-binary", "gaps", "stable-healthy", "resets", "nan-dropped")
+ACTIONS = {"hold", "promote", "rollback", "retrain"}
+
+
+def scrapes(lines: list[Line]) -> list[Line]:
+    return [line for line in lines if line["type"] == "scrape"]
+
+
+def first(found: list[dict[str, Any]], action: str) -> int | None:
+    return next((answer["k"] for answer in found if answer["action"] == action), None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_scrape_has_one_answer_in_order(kind: str) -> None:
+    lines = trace(kind)
+    found = answers(text(lines))
+    assert [(one["trace"], one["k"]) for one in found] == [(one["trace"], one["k"]) for one in scrapes(lines)]
+    assert {one["action"] for one in found} <= ACTIONS
+    assert all(one["reason"] for one in found)
+
+
+def test_before_the_rollout_the_answer_is_to_hold() -> None:
+    lines = trace("large-exponential", history=60, hours=0.2)
+    assert {one["action"] for one in answers(text(lines))[:60]} == {"hold"}
+
+
+def test_an_answer_carries_the_evidence() -> None:
+    lines = trace("large-exponential", hours=1.0)
+    found = answers(text(lines))
+    k = first(found, "rollback")
+    assert k is not None
+    assert found[k]["e_rollback"] >= 20
+    assert all(one["e_rollback"] == one["e_promote"] == 1.0 for one in found[40 : 40 + 10])
+
+
+def test_nothing_of_one_trace_is_left_in_the_next() -> None:
+    """The same trace alone, after others of other shapes, and after itself: the same answers."""
+    lines = {kind: text(trace(kind)) for kind in KINDS}
+    lines["sums"], lines["squares"] = (
+        text(trace("one-segment", mode="sums")),
+        text(trace("one-segment", mode="squares")),
+    )
+    alone = {kind: answers(one) for kind, one in lines.items()}
+    order = [*lines, *reversed(lines)]
+    together = answers([line for kind in order for line in lines[kind]])
+    assert together == [answer for kind in order for answer in alone[kind]]
+
+
+def test_a_trace_may_end_early_and_the_input_without_an_end() -> None:
+    lines = trace("small-binary")
+    meta, *rest = text(lines)
+    whole = answers(text(lines))
+    cut = [meta, *rest[:5], text(lines)[-1]]
+    assert answers([*cut, *text(lines)]) == [*whole[:5], *whole]
+    assert answers([meta, *rest[:7]]) == whole[:7]
+    assert answers([meta]) == answers([]) == []
+
+
+def deep(value: Any) -> Any:
+    """With a key that nobody knows in every object, but for those whose keys are names."""
+    if isinstance(value, list):
+        return [deep(one) for one in value]
+    if isinstance(value, dict):
+        return {key: deep(one) for key, one in value.items()} | {"colour": {"of": ["the", "pods"]}}
+    return value
+
+
+def test_unknown_keys_are_ignored() -> None:
+    lines = trace("one-segment", hours=0.3)
+    assert answers(text([deep(line) for line in lines])) == answers(text(lines))
+
+
+def test_squares_that_are_not_promised_are_ignored() -> None:
+    lines = trace("small-binary", mode="sums")
+    assert all("loss_sumsq" not in line["arms"]["stable"] for line in scrapes(lines))
+    noise = [
+        changed(line, "arms.stable.loss_sumsq", "nonsense") if line["type"] == "scrape" else line for line in lines
+    ]
+    assert answers(text(noise)) == answers(text(lines))
+
+
+def test_an_arm_that_is_absent_was_not_scraped() -> None:
+    lines = trace("same-exponential", hours=0.4)
+    absent, null = (
+        [changed(line, "arms.canary", value) if line.get("k", 0) in range(60, 70) else line for line in lines]
+        for value in (..., None)
+    )
+    found = answers(text(absent))
+    assert found == answers(text(null))
+    # The evidence waits
+    assert len({(one["e_rollback"], one["e_promote"]) for one in found[60:70]}) == 1
+
+
+@pytest.mark.parametrize("special", ["NaN", "+Inf", "-Inf"])
+@pytest.mark.parametrize(
+    "key", ["loss_sum", "loss_sumsq", "loss_count", "predictions_total", "buckets.2", "lag_buckets.1"]
+)
+def test_what_json_cannot_hold_is_a_string_and_decides_nothing(key: str, special: str) -> None:
+    lines = trace("same-exponential", hours=0.4)
+    broken = [
+        changed(line, f"arms.canary.{key}", special) if line["type"] == "scrape" and line["k"] >= 45 else line
+        for line in lines
+    ]
+    found = answers(text(broken))
+    assert {one["action"] for one in found} == {"hold"}
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_same_lines_give_the_same_bytes() -> None:
+    lines = text(trace("one-segment"))
+    assert json.dumps(answers(lines)) == json.dumps(answers(lines))
+
+
+def test_bytes_are_lines_too() -> None:
+    lines = text(trace("small-binary", hours=0.2))
+    assert answers(line.encode() for line in lines) == answers(lines)
+
+
+def test_lines_are_read_one_by_one() -> None:
+    """After a scrape nothing is sent before its answer: a reader that asks for more would wait for ever."""
+    lines, sent = text(trace("small-binary", hours=0.2)), 0
+
+    class Lockstep:
+        answered = 0
+
+        def write(self, line: str) -> None:
+            self.answered += 1
+
+        def flush(self) -> None:
+            """Counted in `write`."""
+
+    output = Lockstep()
+
+    def feed() -> Any:
+        nonlocal sent
+        for line in lines:
+            assert output.answered == max(0, sent - 1)
+            sent += 1
+            yield line
+
+    replay_lines(feed(), output)  # type: ignore[arg-type]
+    assert output.answered == len(lines) - 2
+
+
+# Both verdicts
+
+
+def drifting(k0: int = 60, scrapes: int = 120) -> list[Line]:
+    """Scrapes five minutes apart: from the rollout on stable is far above its SLO, and the canary far above stable."""
+    edges, lags = [2.0**k for k in range(-5, 6)], [60.0, 600.0]
+    meta = {
+        "type": "meta", "trace": "both", "dt": 300.0, "k0": k0, "edges": edges, "lag_edges": lags, "margin": 0.1,
+        "segment_margin": 0.3, "alpha": 0.05, "beta": 0.05, "warmup_s": 300.0, "slo_loss": 1.2, "has_canary": True,
+        "segments": [], "false_retrain_days": 90.0, "retrain_persist_s": 3600.0, "has_sumsq": False,
+    }  # fmt: skip
+    totals: dict[str, list[float]] = {"stable": [0.0] * 4, "canary": [0.0] * 4}
+    lines: list[Line] = [meta]
+    for k in range(scrapes):
+        for name, arm in totals.items():
+            # 300 labels of 0.75 before, of 1.5 and some 3 after; the canary's first come after the alarm is due
+            if name == "canary" and k < k0 + 10:
+                continue
+            low, middle, high = (300, 0, 0) if k < k0 else (0, 200, 100) if name == "stable" else (0, 0, 300)
+            for bucket, labels in enumerate((low, middle, high)):
+                arm[bucket] += labels
+            arm[3] += 0.75 * low + 1.5 * middle + 3.0 * high
+        arms: dict[str, Any] = {
+            name: {
+                "loss_sum": arm[3], "loss_count": sum(arm[:3]), "predictions_total": sum(arm[:3]), "lag_sum": 0.0,
+                "buckets": [0.0] * 5 + [arm[0], arm[0] + arm[1], *[sum(arm[:3])] * 5],
+                "lag_buckets": [sum(arm[:3])] * 3, "segments": {},
+            }
+            for name, arm in totals.items()
+            if name == "stable" or k >= k0
+        }  # fmt: skip
+        lines.append(
+            {"type": "scrape", "trace": "both", "k": k, "t": 300.0 * k, "rollout_started": k >= k0, "arms": arms}
+        )
+    return lines
+
+
+def test_when_both_verdicts_are_due_one_comes_now_and_the_other_next() -> None:
+    # Given a stable version that drifts, and a canary that is much worse
+    found = answers(text(drifting()))
+    back, retrain = first(found, "rollback"), first(found, "retrain")
+    # When both verdicts are due
+    assert back is not None
+    assert retrain is not None
+    both = found[max(back, retrain) :]
+    # Then neither starves the other
+    said = [one["action"] for one in both]
+    assert {"rollback", "retrain"} <= set(said)
+    assert all({one, other} == {"rollback", "retrain"} for one, other in pairwise(said[:11]))
+
+
+# Bad lines
+
+
+def line_of(lines: list[Line], change: Callable[[list[Line]], Line | str]) -> LineError:
+    """The error when line 8, the seventh scrape, is changed."""
+    given: list[str] = text(lines[:7])
+    found = change(lines)
+    given.append(found if isinstance(found, str) else json.dumps(found) + "\n")
+    with pytest.raises(LineError) as caught:
+        answers(given)
+    return caught.value
+
+
+SCRAPE = "arms.stable"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("type", "scrap", ("type", "'scrap'", '"scrape"')),
+        ("type", ..., ("type", '"meta"')),
+        ("trace", "other", ("trace", "'other'", "end")),
+        ("trace", ..., ("trace", "end")),
+        ("k", 9, ("k", "9", "6 is next")),
+        ("k", "6", ("k", "'6'", "6 is next")),
+        ("k", ..., ("k", "6 is next")),
+        ("t", "180", ("t", "'180'", "seconds")),
+        ("t", None, ("t", "seconds")),
+        ("t", True, ("t", "seconds")),
+        ("t", 10**400, ("t", "seconds")),
+        ("t", ..., ("t", "seconds")),
+        ("arms", ..., ("arms", "required")),
+        ("arms", None, ("arms",)),
+        ("arms", [], ("arms",)),
+        (SCRAPE, 1, (SCRAPE,)),
+        (f"{SCRAPE}.loss_count", ..., ("loss_count", "required")),
+        (f"{SCRAPE}.loss_count", None, ("loss_count", "None", '"NaN"')),
+        (f"{SCRAPE}.loss_count", True, ("loss_count", "True", '"NaN"')),
+        (f"{SCRAPE}.loss_count", "nan", ("loss_count", "'nan'", '"NaN"')),
+        (f"{SCRAPE}.loss_count", "12", ("loss_count", "'12'", '"NaN"')),
+        (f"{SCRAPE}.loss_count", 10**400, ("loss_count", "too large", '"+Inf"')),
+        (f"{SCRAPE}.loss_sum", [], ("loss_sum", '"NaN"')),
+        (f"{SCRAPE}.loss_sumsq", ..., ("loss_sumsq", "has_sumsq")),
+        (f"{SCRAPE}.loss_sumsq", None, ("loss_sumsq",)),
+        (f"{SCRAPE}.predictions_total", ..., ("predictions_total", "required")),
+        (f"{SCRAPE}.buckets", ..., ("buckets", "required")),
+        (f"{SCRAPE}.buckets", [1, 2], ("buckets", "2 counts", "one more than edges")),
+        (f"{SCRAPE}.buckets", 7, ("buckets",)),
+        (f"{SCRAPE}.buckets.3", "x", ("buckets.3", "'x'", '"NaN"')),
+        (f"{SCRAPE}.buckets.3", None, ("buckets.3", '"NaN"')),
+        (f"{SCRAPE}.buckets.3", [1], ("buckets.3", '"NaN"')),
+        (f"{SCRAPE}.lag_buckets", [1], ("lag_buckets", "one more than edges")),
+        (f"{SCRAPE}.lag_buckets", ..., ("lag_buckets", "required")),
+        (f"{SCRAPE}.segments", ..., ("segments", "'north'", "meta.segments")),
+        (f"{SCRAPE}.segments.north", ..., ("segments", "'north'", "meta.segments")),
+        (f"{SCRAPE}.segments.north.loss_count", ..., ("segments.north.loss_count", "required")),
+        (f"{SCRAPE}.segments.north.buckets", [1.0], ("segments.north.buckets", "one more than edges")),
+    ],
+)
+def test_a_bad_scrape_is_reported_with_line_key_and_mend(path: str, value: Any, words: tuple[str, ...]) -> None:
+    error = str(line_of(trace("one-segment", hours=0.05), lambda lines: changed(lines[7], path, value)))
+    assert error.startswith("line 8: ")
+    assert all(word in error for word in words), error
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("trace", ..., ("trace", "required")),
+        ("trace", 5, ("trace", "string")),
+        ("dt", 0, ("dt", "greater than 0")),
+        ("k0", -1, ("k0", "greater than or equal to 0")),
+        ("edges", [1.0, 0.5], ("edges", "do not ascend", "smallest first")),
+        ("edges", [1.0, 1.0], ("edges", "do not ascend")),
+        ("edges", ..., ("edges", "required")),
+        ("edges", ["a"], ("edges.0", "valid number")),
+        ("edges", [1.0, "+Inf"], ("edges", "finite")),
+        ("lag_edges", [60.0, 30.0], ("lag_edges", "do not ascend")),
+        ("margin", 0, ("margin", "greater than 0")),
+        ("margin", "NaN", ("margin",)),
+        ("alpha", 1, ("alpha", "less than 1")),
+        ("beta", 0, ("beta", "greater than 0")),
+        ("warmup_s", -1, ("warmup_s", "greater than or equal to 0")),
+        ("slo_loss", 0, ("slo_loss", "greater than 0")),
+        ("slo_loss", ..., ("slo_loss", "required")),
+        ("has_canary", "perhaps", ("has_canary", "boolean")),
+        ("segments", "north", ("segments", "tuple")),
+        ("false_retrain_days", 0, ("false_retrain_days", "greater than 0")),
+        ("retrain_persist_s", 0, ("retrain_persist_s", "greater than 0")),
+    ],
+)
+def test_a_bad_beginning_is_reported_with_line_key_and_mend(path: str, value: Any, words: tuple[str, ...]) -> None:
+    meta, *_ = trace("one-segment", hours=0.05)
+    with pytest.raises(LineError) as caught:
+        answers(text([changed(meta, path, value)]))
+    error = str(caught.value)
+    assert error.startswith("line 1: ")
+    assert all(word in error for word in words), error
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("\n", ("no JSON", "one object a line")),
+        ("{\n", ("no JSON", "one object a line")),
+        ("nonsense\n", ("no JSON", "one object a line")),
+        ("[1, 2]\n", ("list", "one JSON object a line")),
+        ("null\n", ("NoneType", "one JSON object a line")),
+        ('{"type": "scrape", "trace": "t", "k": 6, "t": NaN}\n', ("NaN", '"NaN"')),
+        ('{"type": "scrape", "trace": "t", "k": 6, "t": Infinity}\n', ("Infinity", '"+Inf"')),
+        ('{"type": "end"}\n', ("trace", "send its end")),
+        ('{"type": "end", "trace": "another"}\n', ("trace", "'another'")),
+        ("[" * 100_000 + "\n", ("no JSON",)),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
+)
+def test_what_is_no_line_of_the_trace_is_reported(line: str, words: tuple[str, ...]) -> None:
+    error = str(line_of(trace("one-segment", hours=0.05), lambda lines: line))
+    assert error.startswith("line 8: ")
+    assert all(word in error for word in words), error
+
+
+def test_no_utf8_is_reported() -> None:
+    meta, *rest = trace("one-segment", hours=0.05)
+    with pytest.raises(LineError, match=r"line 2: no JSON \(.*utf-8.*\): write one object a line"):
+        answers([text([meta])[0].encode(), b'{"type": "scrape", "trace": "\xff"}\n'])
+    assert rest
+
+
+def test_lines_out_of_order_are_reported() -> None:
+    meta, one, two, *_ = text(trace("one-segment", hours=0.05))
+    for given, words in (
+        ([one], 'a "scrape" before any "meta"'),
+        (['{"type": "end", "trace": "t"}\n'], 'a "end" before any "meta"'),
+        ([meta, meta], '"meta" inside a trace: send its "end"'),
+        ([meta, two], "0 is next: scrapes come without holes"),
+        ([meta, one, one], "1 is next"),
+    ):
+        with pytest.raises(LineError, match=f"line {len(given)}: ") as caught:
+            answers(given)
+        assert words in str(caught.value)
+
+
+def test_what_was_answered_before_a_bad_line_stands() -> None:
+    lines, output = text(trace("small-binary", hours=0.05)), io.StringIO()
+    with pytest.raises(LineError, match="line 6: "):
+        replay_lines([*lines[:5], "nonsense\n"], output)
+    assert [json.loads(line)["k"] for line in output.getvalue().splitlines()] == [0, 1, 2, 3]
