@@ -283,3 +283,17 @@ def test_labels_are_never_negative_and_never_invented(before: int, after: int) -
     if deltas[1] is not None:
         assert 0 <= deltas[1].labels <= after
         assert (deltas[1].buckets >= 0).all()
+
+
+@pytest.mark.parametrize("value", [inf, -inf, nan])
+def test_a_sum_that_stays_infinite_is_no_number_and_no_warning(value: float) -> None:
+    process = Process(RULES).serve([1.0])
+    series = [process.counters()]
+    process.total[:] = process.squares[:] = value
+    series += [process.serve([1.0]).counters(), process.serve([1.0]).counters()]
+    _, deltas, readings = scrapes(*series)
+    if value == -inf:  # it fell
+        assert readings[1] is Reading.REJECTED
+    delta = used(deltas[2])
+    assert isnan(delta.total[0])
+    assert delta.buckets[0].sum() == 1
