@@ -37,6 +37,7 @@ class Scenario:
 SCENARIOS: Final = (
     Scenario("v2-bad", "`v2-bad` (1.3 x) from 17 March", "v1", "v2-bad", _MARCH, frozenset({"rollback"})),
     Scenario("v1-aa", "A/A: `v1-aa` from 17 March", "v1", "v1", _MARCH, frozenset({"promote", "hold"})),
+    Scenario("v2-5pct", "`v2-5pct` (1.06 x) from 17 March", "v1", "v2-5pct", _MARCH, frozenset({"promote", "hold"})),
     Scenario("v2-good", "`v2-good` from 17 March", "v1", "v2-good", _MARCH, frozenset({"promote"})),
     Scenario(
         "blizzard",
