@@ -35,7 +35,7 @@ class Replay:
         at = self._expected(scrape)
         stable, canary = counters_of(rules, scrape, "stable"), counters_of(rules, scrape, "canary")
         self._next += 1
-        self._meters, step, _ = step_of(self._meters, at, stable, canary, rules.tempo)
+        self._meters, step, _ = step_of(self._meters, at, stable, canary, rules.tempo, rules.edges)
         history = self._gate.history
         self._gate = advance(self._gate, rules, step, self._meta.has_canary and scrape["k"] >= self._meta.k0)
         if scrape["k"] >= self._meta.k0 and self._detector.baseline is None:

@@ -32,6 +32,7 @@ BLOCKS_TO_PROMOTE: Final = 5
 LARGE_BLOCKS: Final = 3
 LARGE_LABELS: Final = 100.0
 _PRIOR_LABELS: Final = 50.0
+_LEAST_FORECAST: Final = 1e-3
 
 
 class GateVerdict(StrEnum):
@@ -272,8 +273,12 @@ def _judged(
 ) -> Trial:
     """Takes a block into the e-processes; `both` are the strata of its rows, None: all."""
     scale = trial.scale
-    forecast = trial.forecast.mean if both is None else trial.forecast.mean[both]
-    if not _usable(scale, canary, stable, forecast):
+    forecast = _forecast(trial, both)
+    known = np.isfinite(forecast)
+    if not known.all():  # the first labels of a stratum without history only make its forecast
+        canary, stable, forecast = canary.rows(known), stable.rows(known), forecast[known]
+        both = _narrowed(both, known)
+    if not len(forecast) or not _usable(scale, canary, stable):
         return replace(trial, filling=rest)
     tail_forecast = float(trial.tail_forecast.mean[0])
     found = wagers(scale, canary, stable, forecast, tail_forecast, _variance(trial), bool(rules.segments))
@@ -299,10 +304,28 @@ def _judged(
     )
 
 
-def _usable(scale: Scale, canary: Sample, stable: Sample, forecast: Array) -> bool:
-    """The first block of a stratum without history only makes the forecast; sums must be numbers where they count."""
-    if not np.isfinite(forecast).all() or (forecast <= 0).any():
-        return False
+def _forecast(trial: Trial, both: Mask | None) -> Array:
+    """Stable's mean per stratum from what is behind us; NaN where nothing is. It sets the size of the bets alone.
+
+    Never zero, so that a stable version without any loss so far can be bet on.
+    """
+    mean = trial.forecast.mean if both is None else trial.forecast.mean[both]
+    scores = trial.scale.scores
+    found: Array = np.maximum(mean, _LEAST_FORECAST * float(scores[-1])) if len(scores) else mean
+    return found
+
+
+def _narrowed(both: Mask | None, known: Mask) -> Mask:
+    """The strata `both` (None: all) without those that are not known."""
+    if both is None:
+        return known
+    narrowed = both.copy()
+    narrowed[both] = known
+    return narrowed
+
+
+def _usable(scale: Scale, canary: Sample, stable: Sample) -> bool:
+    """Sums must be numbers where they count."""
     if scale.data is Data.HISTOGRAM:
         return True
     return bool(np.isfinite(canary.total).all() and np.isfinite(stable.total).all())

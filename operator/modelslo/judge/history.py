@@ -62,6 +62,7 @@ class History:
     buckets: Array = field(default_factory=lambda: _NONE)
     scored: Forecast | None = None  # of bucketed losses
     raw: Forecast | None = None
+    sound: tuple[float, float] = (0.0, 0.0)  # sums of raw and bucketed losses where the raw one is a number
     waiting: tuple[float, float] = (0.0, 0.0)  # labels and sum of a window that is not full
     scales: tuple[Scatter, ...] = ()
     spread: Scatter = field(default_factory=lambda: Scatter(0.0))
@@ -79,7 +80,7 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
         history,
         at=at,
         # Overdispersion of stable alone is looked at on one scrape and on the shorter window.
-        scales=history.scales or (Scatter(0.0), Scatter(tempo.windows[0])),
+        scales=history.scales or (Scatter(0.0, True), Scatter(tempo.windows[0], True)),
         count=delta.count if first else history.count + delta.count,
         total=np.nan_to_num(delta.total, nan=0.0) if first else history.total + np.nan_to_num(delta.total, nan=0.0),
         squares=_sum(history.squares, delta.squares, first),
@@ -87,6 +88,9 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
         scored=(history.scored or Forecast.of(len(delta.count))).add(delta.count, scored, elapsed, tempo.forecast),
         raw=(history.raw or Forecast.of(len(delta.count))).add(delta.count, delta.total, elapsed, tempo.forecast),
     )
+    if isfinite(delta.total[0]):
+        sound = (history.sound[0] + float(delta.total[0]), history.sound[1] + float(scored[0]))
+        after = replace(after, sound=sound)
     return _with_scatter(after, delta, at, float(scored[0]), scores)
 
 

@@ -97,20 +97,28 @@ class Meters:
 
 
 def step_of(
-    meters: Meters, at: float, stable: Counters | None, canary: Counters | None, tempo: Tempo
+    meters: Meters,
+    at: float,
+    stable: Counters | None,
+    canary: Counters | None,
+    tempo: Tempo,
+    edges: tuple[float, ...] = (),
 ) -> tuple[Meters, Step, tuple[Reading, Reading]]:
     """Increments of both arms since their last valid scrapes. A partial reset of one costs the increment of both."""
-    meter_s, delta_s, reading_s = difference(meters.stable, stable, at, tempo.rate)
-    meter_c, delta_c, reading_c = difference(meters.canary, canary, at, tempo.rate)
+    meter_s, delta_s, reading_s = difference(meters.stable, stable, at, tempo.rate, edges)
+    meter_c, delta_c, reading_c = difference(meters.canary, canary, at, tempo.rate, edges)
     if Reading.PARTIAL_RESET in (reading_s, reading_c):
         delta_s = delta_c = None
     return Meters(meter_s, meter_c), Step(at, delta_s, delta_c), (reading_s, reading_c)
 
 
-def difference(meter: Meter, now: Counters | None, at: float, memory: float) -> tuple[Meter, Delta | None, Reading]:
+def difference(
+    meter: Meter, now: Counters | None, at: float, memory: float, edges: tuple[float, ...] = ()
+) -> tuple[Meter, Delta | None, Reading]:
     """The increment since the last valid scrape, None where there is none to be trusted.
 
-    The usual rate of labels is a fading mean of time constant `memory` (s).
+    The usual rate of labels is a fading mean of time constant `memory` (s). With the `edges` of the buckets a sum that
+    they do not allow is found out.
     """
     # Counters are finite and >= 0, so that one sum tells of a NaN or an infinity anywhere.
     if now is None or not isfinite(float(now.values.sum())):
@@ -127,7 +135,7 @@ def difference(meter: Meter, now: Counters | None, at: float, memory: float) -> 
             return Meter(now, at, meter.rate), None, Reading.PARTIAL_RESET
         reading, moved = Reading.FULL_RESET, now.values
     delta = _delta(last if reading is Reading.VALID else None, now, moved)
-    if not _plausible(delta, moved):
+    if not _plausible(delta, moved) or not _allowed(delta, now, edges):
         return Meter(now, at, meter.rate), None, Reading.REJECTED
     return Meter(now, at, _rate(meter, delta, at, memory)), delta, reading
 
@@ -169,6 +177,18 @@ def _plausible(delta: Delta, moved: Array) -> bool:
         if float(np.abs(last - delta.count).max()) > rounding:
             return False
     return not float(delta.total.min()) < -_ROUNDING
+
+
+def _allowed(delta: Delta, now: Counters, edges: tuple[float, ...]) -> bool:
+    """Whether the sum of the losses lies between the edges of their buckets; one that is no number says nothing."""
+    total, buckets = float(delta.total[0]), delta.buckets[0]
+    if not isfinite(total) or len(buckets) != len(edges) + 1 or not edges:
+        return True
+    upper = np.array(edges)
+    rounding = _ROUNDING * (1 + abs(float(now.total[0])))
+    if total < float(buckets[1:] @ upper) - rounding:
+        return False
+    return bool(buckets[-1] > 0) or total <= float(buckets[:-1] @ upper) + rounding
 
 
 def _rate(meter: Meter, delta: Delta, at: float, memory: float) -> float:

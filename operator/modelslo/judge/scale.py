@@ -151,8 +151,8 @@ def data_of(rules: Rules, history: History) -> Data:
     counts = history.buckets[0]
     if counts[-1] > MOST_BEYOND * history.labels:
         return without
-    total, scored = float(history.total[0]), float(counts @ scores_of(rules.edges))
-    if isfinite(total) and total > 0 and abs(scored / total - 1) > MOST_OFF:
+    total, scored = history.sound
+    if total > 0 and abs(scored / total - 1) > MOST_OFF:
         return without
     return Data.HISTOGRAM
 

@@ -17,8 +17,11 @@ from typing import Final
 PRIOR_WINDOWS: Final = 6.0
 PRIOR: Final = 1.5
 # Windows are few, and dependence beyond the longest is not seen: what is found counts for more.
-SAFETY: Final = 1.3
+SAFETY: Final = 0.4
+CHANCE: Final = 1.4  # so much is found where labels are independent
 MOST_PRIOR: Final = 30.0
+# From one length of window to the next, before the rollout: a season moves stable alone, and both arms alike.
+MOST_GROWTH: Final = 3.0
 # One term counts at most so many times the mean of those before: a jump of the level is an incident and no cluster.
 MOST_TERM: Final = 12.0
 # Odds of one to two that labels are clustered, before anything is seen.
@@ -35,29 +38,41 @@ class Window:
     total: float = 0.0
     variance: float = 0.0
 
+    @property
+    def mean(self) -> float:
+        return self.total / self.weight
+
+    @property
+    def error(self) -> float:
+        """Variance of the mean."""
+        return self.variance / self.weight**2
+
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """Windows of one length: the one being filled, the one before, and the normalised squared differences so far."""
+    """Windows of one length: the one being filled, those before, and the normalised squared differences so far.
+
+    ``detrended``: second differences, which a slow wave (of a day) does not move.
+    """
 
     span: float
+    detrended: bool = False
     filling: Window = Window()
     before: Window | None = None
+    earlier: Window | None = None
     terms: float = 0.0
     number: int = 0
 
     def add(self, at: float, weight: float, value: float, variance: float, most: float = MOST_TERM) -> Scatter:
         """Takes a contrast of variance `variance` at time `at`; a term counts at most `most` times those before."""
-        filling, before, terms, number = self.filling, self.before, self.terms, self.number
+        filling, before, earlier = self.filling, self.before, self.earlier
+        terms, number = self.terms, self.number
         if filling.weight > 0 and at - filling.start >= self.span:
-            if before is not None:
-                step = filling.total / filling.weight - before.total / before.weight
-                expected = filling.variance / filling.weight**2 + before.variance / before.weight**2
-                if expected > 0:
-                    usual = max(1.0, (PRIOR + terms) / (1 + number))
-                    terms += min(step * step / expected, most * usual)
-                    number += 1
-            filling, before = Window(), filling
+            term = self._term()
+            if term is not None:
+                terms += min(term, most * max(1.0, (PRIOR + terms) / (1 + number)))
+                number += 1
+            filling, before, earlier = Window(), filling, before
         start = filling.start if filling.weight > 0 else at
         window = Window(
             start,
@@ -65,7 +80,17 @@ class Scatter:
             filling.total + weight * value,
             filling.variance + weight * weight * variance,
         )
-        return Scatter(self.span, window, before, terms, number)
+        return Scatter(self.span, self.detrended, window, before, earlier, terms, number)
+
+    def _term(self) -> float | None:
+        """Squared difference of the windows that are full, over what independent labels would make it."""
+        filling, before, earlier = self.filling, self.before, self.earlier
+        if before is None or (self.detrended and earlier is None):
+            return None
+        step, expected = filling.mean - before.mean, filling.error + before.error
+        if self.detrended and earlier is not None:
+            step, expected = step - before.mean + earlier.mean, expected + 3 * before.error + earlier.error
+        return step * step / expected if expected > 0 else None
 
     def ratio(self, prior: float, windows: float = PRIOR_WINDOWS) -> float:
         """Overdispersion on this length of window, shrunk towards `prior` as by so many windows.
@@ -99,7 +124,8 @@ class Tempering:
     @property
     def phi(self) -> float:
         """Overdispersion that counts now, at least 1."""
-        return 1.0 + SAFETY * (max(1.0, *_chained(self.scales, self.priors, PRIOR_WINDOWS)) - 1.0)
+        found = max(1.0, *_chained(self.scales, self.priors, PRIOR_WINDOWS))
+        return found + SAFETY * max(0.0, found - CHANCE)
 
     def add(self, at: float, weight: float, value: float, variance: float) -> Tempering:
         """Takes the contrast of a block."""
@@ -111,8 +137,8 @@ def priors_of(history: tuple[Scatter, ...]) -> tuple[float, float, float]:
     if not history or not history[0].number:
         return PRIOR, PRIOR, PRIOR
     scrape = min(max(1.0, history[0].ratio(1.0, 0.0)), MOST_PRIOR)
-    window = min(max(scrape, history[1].ratio(scrape, 2.0)), MOST_PRIOR)
-    return scrape, window, min(window * sqrt(window / scrape), MOST_PRIOR)
+    window = min(max(scrape, history[1].ratio(scrape, 2.0)), MOST_GROWTH * scrape)
+    return scrape, window, min(window * sqrt(window / scrape), MOST_GROWTH * window)
 
 
 def _chained(scales: tuple[Scatter, ...], priors: tuple[float, ...], windows: float) -> list[float]:
@@ -121,6 +147,6 @@ def _chained(scales: tuple[Scatter, ...], priors: tuple[float, ...], windows: fl
     growth = 1.0
     for scale, prior in zip(scales, priors, strict=True):
         before = found[-1] if found else 1.0
-        found.append(scale.ratio(max(prior, before * growth), windows))
+        found.append(scale.ratio(max(prior, before * growth), windows if not found else windows / 2))
         growth = max(1.0, sqrt(found[-1] / before)) if len(found) > 1 else 1.0
     return found

@@ -6,8 +6,7 @@ to the infrastructure (scrape interval, settle, HTTP time-outs, a Job's time-out
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Final
+from dataclasses import dataclass, fields, replace
 
 from modelslo.api.quantity import seconds
 from modelslo.api.spec import ModelSLOSpec
@@ -46,12 +45,16 @@ class Tempo:
         return Tempo(windows=windows, **others)
 
 
-_USUAL_INTERVAL: Final = 60.0
-
-
 def tempo_of(scale: float, interval: float) -> Tempo:
-    """Time constants at this `timeScale`. They stay as long, in intervals, as in real time at one a minute."""
-    return Tempo().scaled(min(scale, _USUAL_INTERVAL / interval) if scale > 1 else 1.0)
+    """Time constants at this `timeScale`; what is a memory or a pace spans some evaluations, however short it gets."""
+    tempo = Tempo().scaled(scale)
+    return replace(
+        tempo,
+        restart=max(tempo.restart, 5 * interval),
+        forecast=max(tempo.forecast, 60 * interval),
+        fast=max(tempo.fast, 5 * interval),
+        slow=max(tempo.slow, 120 * interval),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Rollout:
     def take(self, stable: Counters | None, canary: Counters | None, at: float | None = None) -> GateVerdict:
         """Judges one scrape."""
         at = self.now if at is None else at
-        self.meters, step, self.readings = step_of(self.meters, at, stable, canary, self.rules.tempo)
+        self.meters, step, self.readings = step_of(self.meters, at, stable, canary, self.rules.tempo, self.rules.edges)
         self.steps.append((step, self.started))
         self.gate = advance(self.gate, self.rules, step, self.started)
         return verdict_of(self.gate, self.rules, at)

@@ -39,11 +39,6 @@ def test_buckets_of_another_scale_are_not_judged_by(mean: float, squares: bool, 
     assert data_of(rules, history(rules, mean)) is expected
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="where stable's sum turns NaN in the history, labels go on counting in the bucketed mean and not in the raw"
-    " one: the buckets look as if made for another scale, and nothing is ever judged (section 3.3: still usable)",
-)
 def test_a_sum_that_turned_nan_in_the_history_leaves_the_buckets() -> None:
     rollout = Rollout(rules_of(), history=60)
     rollout.started = False
