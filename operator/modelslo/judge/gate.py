@@ -307,11 +307,12 @@ def _judged(
 def _forecast(trial: Trial, both: Mask | None) -> Array:
     """Stable's mean per stratum from what is behind us; NaN where nothing is. It sets the size of the bets alone.
 
-    Never zero, so that a stable version without any loss so far can be bet on.
+    Never zero: by buckets a stable version without any loss so far can be bet on, by sums it has no scale.
     """
     mean = trial.forecast.mean if both is None else trial.forecast.mean[both]
-    scores = trial.scale.scores
-    found: Array = np.maximum(mean, _LEAST_FORECAST * float(scores[-1])) if len(scores) else mean
+    if trial.scale.data is not Data.HISTOGRAM:
+        return np.where(mean > 0, mean, np.nan)
+    found: Array = np.maximum(mean, _LEAST_FORECAST * float(trial.scale.scores[-1]))
     return found
 
 
