@@ -115,6 +115,7 @@ class Trial:
     e: EValues = field(default_factory=EValues)
     first_prediction: float | None = None
     began: float | None = None  # the first block
+    closed: float | None = None  # the newest
     canary_nan: bool = False
     ripe: bool = False
 
@@ -296,6 +297,7 @@ def _judged(
         filling=rest,
         wealth=wealth,
         began=began,
+        closed=at,
         e=values(wealth, scale.tail is not None),
         contrast=_contrasted(trial.contrast, canary, stable),
         tempering=_tempered(trial, canary, stable, at) if histogram else trial.tempering,
@@ -396,8 +398,8 @@ def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
         return GateVerdict.ROLLBACK
     if trial.e.promote >= log(1 / rules.beta) + PROMOTION_RESERVE and trial.e.rollback < log(HARM):
         return _promotion(trial, rules, at)
-    if trial.contrast.blocks == 0:
-        return GateVerdict.INSUFFICIENT_DATA if trial.ripe else GateVerdict.IMMATURE
+    if trial.closed is None or at - trial.closed > rules.tempo.quiet:
+        return GateVerdict.INSUFFICIENT_DATA if trial.ripe or trial.closed is not None else GateVerdict.IMMATURE
     return GateVerdict.NEAR_MARGIN
 
 

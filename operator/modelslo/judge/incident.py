@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import exp, sqrt
+from typing import Final
 
 from modelslo.judge.timing import Tempo
 
 _JUMP, _RELEASE, _LEAST_Z = 1.5, 1.25, 4.0
+# A mean of fewer is too skewed for z. What freezes is dropped: with few labels that would be stable's bad ones.
+_LEAST_LABELS: Final = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +61,7 @@ def watched(watch: Watch, labels: float, total: float, elapsed: float, cv2: floa
     if watch.frozen:
         return Watch(fast, slow, quick > _RELEASE * usual)
     error = usual * sqrt(cv2 * (1 / fast.effective + 1 / slow.effective))
-    jumped = quick > _JUMP * usual and (error <= 0 or (quick - usual) / error > _LEAST_Z)
+    jumped = (
+        fast.effective >= _LEAST_LABELS and quick > _JUMP * usual and (error <= 0 or (quick - usual) / error > _LEAST_Z)
+    )
     return Watch(fast, slow, jumped)
