@@ -41,6 +41,10 @@ types: venv ## mypy --strict
 unit: venv ## the tests that take seconds
 	$(BIN)/pytest tests/unit
 
+.PHONY: simulation
+simulation: venv ## a minute of simulated traces against the promises of the judge
+	$(BIN)/pytest tests/simulation
+
 .PHONY: crds
 crds: venv ## generate crds/ from operator/modelslo/api
 	$(BIN)/python -m modelslo.api.crd crds/modelslo.dev_modelslos.yaml
@@ -66,7 +70,7 @@ bench: venv ## 100 and 500 ModelSLOs on a bare control plane and a real Promethe
 	$(BIN)/python -m tests.bench
 
 .PHONY: test
-test: lint types unit integration e2e ## everything: lint, types, unit, integration, e2e
+test: lint types unit simulation integration e2e ## everything: lint, types, unit, simulation, integration, e2e
 
 .PHONY: cluster-up
 cluster-up: venv ## bring the kind cluster up (installs and builds what is missing), print its kubeconfig
