@@ -56,6 +56,12 @@ def bets_for(cv2: float, r: float, mass: float) -> Bets:
     return Bets(np.array(sizes), np.log(masses))
 
 
+def bets_of_sums(cv2: float, r: float, worse: bool) -> Bets:
+    """The same around b* = r m / CV^2 where there are only sums, whose bets need no losses in a range (section 5)."""
+    sizes, masses = ((0.5, 1.0, 2.0, 4.0), (0.1, 0.3, 0.3, 0.3)) if worse else ((0.5, 1.0, 2.0), (0.2, 0.6, 0.2))
+    return Bets(np.array(sizes) * (r * (r - 1) / cv2), np.log(np.array(masses)))
+
+
 def even_bets(sizes: Array) -> Bets:
     """The same mass on each."""
     return Bets(sizes, np.full(len(sizes), -log(len(sizes))))

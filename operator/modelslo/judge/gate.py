@@ -19,12 +19,12 @@ from modelslo.judge.history import Forecast, History, with_delta
 from modelslo.judge.incident import Watch, watched
 from modelslo.judge.increments import Delta, Step
 from modelslo.judge.maturity import Delays, mature
+from modelslo.judge.noise import Noise
 from modelslo.judge.scale import CV2_UNKNOWN, Data, Rules, Scale, scale_of, scores_of
-from modelslo.judge.tempering import Scatter, Tempering
-from modelslo.judge.wagers import Sample, wagers
+from modelslo.judge.tempering import Tempering
+from modelslo.judge.wagers import Sample, Spread, wagers
 
 BLOCK_LABELS: Final = 5.0
-BLOCK_LABELS_OF_SUMS: Final = 30.0
 HARM: Final = 5.0
 # Nats kept back for what tempering does not see: a wrong promotion is the costlier error.
 PROMOTION_RESERVE: Final = 0.22
@@ -108,7 +108,7 @@ class Trial:
     filling: Filling
     forecast: Forecast
     tail_forecast: Forecast
-    spread: Scatter
+    noise: tuple[Noise, Noise]  # of stable and of the canary, without a histogram
     tempering: Tempering
     canary_spread: Moments = field(default_factory=Moments)
     contrast: Contrast = field(default_factory=Contrast)
@@ -173,8 +173,10 @@ def _trial(rules: Rules, history: History) -> Trial:
         filling=Filling(empty, empty),
         forecast=scale.forecast,
         tail_forecast=tail,
-        spread=Scatter(0.0, terms=history.spread.terms, number=history.spread.number),
-        tempering=Tempering.of(history.scales if scale.data is Data.HISTOGRAM else (), rules.tempo.windows),
+        noise=(replace(history.noise, scatters=history.noise.scatters[:1]), Noise()),
+        tempering=Tempering.of(history.scales, rules.tempo.windows)
+        if scale.data is Data.HISTOGRAM
+        else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows),
     )
 
 
@@ -253,9 +255,7 @@ def _closed(trial: Trial, rules: Rules, at: float) -> Trial:
         return trial
     fewer = np.minimum(filling.canary.count, filling.stable.count)
     both = fewer >= 1
-    histogram = trial.scale.data is Data.HISTOGRAM
-    enough = BLOCK_LABELS if histogram else BLOCK_LABELS_OF_SUMS
-    least = 1.0 if histogram and at - filling.since >= rules.tempo.block else enough
+    least = 1.0 if at - filling.since >= rules.tempo.block else BLOCK_LABELS
     if both.all():
         canary, stable, rest, chosen = filling.canary, filling.stable, trial.empty, None
     else:
@@ -282,7 +282,7 @@ def _judged(
     if not len(forecast) or not _usable(scale, canary, stable):
         return replace(trial, filling=rest)
     tail_forecast = float(trial.tail_forecast.mean[0])
-    found = wagers(scale, canary, stable, forecast, tail_forecast, _variance(trial), bool(rules.segments))
+    found = wagers(scale, canary, stable, forecast, tail_forecast, _expected(trial), bool(rules.segments))
     if rules.segments and both is not None:
         wide = np.zeros((found.segments.shape[0], len(both)))
         wide[:, both] = found.segments
@@ -291,7 +291,7 @@ def _judged(
     while at - began >= rules.tempo.restart * (wealth.copies + 1):
         wealth = with_copy(wealth)
     histogram = scale.data is Data.HISTOGRAM
-    wealth = with_block(wealth, scale, rules, found, trial.tempering.phi if histogram else 1.0)
+    wealth = with_block(wealth, scale, rules, found, trial.tempering.phi)
     return replace(
         trial,
         filling=rest,
@@ -300,9 +300,9 @@ def _judged(
         closed=at,
         e=values(wealth, scale.tail is not None),
         contrast=_contrasted(trial.contrast, canary, stable),
-        tempering=_tempered(trial, canary, stable, at) if histogram else trial.tempering,
+        tempering=_tempered(trial, canary, stable, at),
         canary_spread=trial.canary_spread.add(canary, scale.scores, forecast) if histogram else trial.canary_spread,
-        spread=trial.spread if histogram else _spread(trial.spread, stable, at),
+        noise=trial.noise if histogram else _noised(trial.noise, canary, stable, forecast, trial.forecast.overall, at),
     )
 
 
@@ -334,11 +334,20 @@ def _usable(scale: Scale, canary: Sample, stable: Sample) -> bool:
     return bool(np.isfinite(canary.total).all() and np.isfinite(stable.total).all())
 
 
-def _variance(trial: Trial) -> float:
-    """Of one raw loss: from the squares of stable's history, else as its block means scatter."""
-    if trial.scale.variance is not None:
-        return trial.scale.variance
-    return trial.spread.terms / trial.spread.number if trial.spread.number else float(trial.forecast.overall**2)
+def _expected(trial: Trial) -> Spread:
+    """Variance of a loss without a histogram, from earlier blocks."""
+    squares = trial.scale.data is Data.SQUARES
+    stable = trial.noise[0].cv2(squares)
+    return Spread(trial.noise[1].cv2_of_arm(squares, stable), stable, trial.tempering.phi)
+
+
+def _noised(
+    noise: tuple[Noise, Noise], canary: Sample, stable: Sample, forecast: Array, overall: float, at: float
+) -> tuple[Noise, Noise]:
+    return (
+        noise[0].add(at, stable.count, stable.total, stable.squares, forecast, overall),
+        noise[1].add(at, canary.count, canary.total, canary.squares, forecast, overall),
+    )
 
 
 def _contrasted(contrast: Contrast, canary: Sample, stable: Sample) -> Contrast:
@@ -361,15 +370,15 @@ def _tempered(trial: Trial, canary: Sample, stable: Sample, at: float) -> Temper
     scale = trial.scale
     n_c, n_s = canary.count, stable.count
     w = n_c * n_s / (n_c + n_s)
-    d = canary.buckets @ scale.scores / n_c - stable.buckets @ scale.scores / n_s
     weight, mean = float(w.sum()), trial.forecast.overall
-    spread = (trial.canary_spread.variance(scale.cv2) / n_c + scale.cv2 / n_s) * (mean * mean)
+    if scale.data is Data.HISTOGRAM:
+        d = canary.buckets @ scale.scores / n_c - stable.buckets @ scale.scores / n_s
+        of_canary, of_stable = trial.canary_spread.variance(scale.cv2), scale.cv2
+    else:
+        d = canary.total / n_c - stable.total / n_s
+        of_canary, of_stable = trial.noise[1].variance(_expected(trial).canary), _expected(trial).stable
+    spread = (of_canary / n_c + of_stable / n_s) * (mean * mean)
     return trial.tempering.add(at, weight, float(w @ d) / weight, float(w * w @ spread) / (weight * weight))
-
-
-def _spread(spread: Scatter, stable: Sample, at: float) -> Scatter:
-    labels, total = float(stable.count.sum()), float(stable.total.sum())
-    return spread.add(at, labels, total / labels, 1.0 / labels, np.inf) if isfinite(total) else spread
 
 
 def _forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float, both: Mask | None = None) -> Trial:

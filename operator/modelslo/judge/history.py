@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import exp, inf, isfinite
+from math import exp, isfinite
 from typing import Final
 
 import numpy as np
 
 from modelslo.judge.betting import Array
 from modelslo.judge.increments import Delta
+from modelslo.judge.noise import Differences, Noise
 from modelslo.judge.tempering import Scatter
 from modelslo.judge.timing import Tempo
 
 _NONE: Final = np.zeros((0, 0))
 _EMPTY: Final = np.zeros(0)
 _LEAST_LABELS: Final = 5.0
-_LEAST_LABELS_OF_SUMS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,7 @@ class History:
     sound: tuple[float, float] = (0.0, 0.0)  # sums of raw and bucketed losses where the raw one is a number
     waiting: tuple[float, float] = (0.0, 0.0)  # labels and sum of a window that is not full
     scales: tuple[Scatter, ...] = ()
-    spread: Scatter = field(default_factory=lambda: Scatter(0.0))
+    noise: Noise = field(default_factory=Noise)  # of raw losses
 
     @property
     def labels(self) -> float:
@@ -78,6 +78,7 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
     scored = delta.buckets @ scores if len(scores) else delta.total
     after = replace(
         history,
+        noise=_noise(history, delta, at, tempo),
         at=at,
         # Overdispersion of stable alone is looked at on one scrape and on the shorter window.
         scales=history.scales or (Scatter(0.0, True), Scatter(tempo.windows[0], True)),
@@ -91,7 +92,17 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
     if isfinite(delta.total[0]):
         sound = (history.sound[0] + float(delta.total[0]), history.sound[1] + float(scored[0]))
         after = replace(after, sound=sound)
-    return _with_scatter(after, delta, at, float(scored[0]), scores)
+    return _with_scatter(after, delta, at, float(scored[0]), scores) if len(scores) else after
+
+
+def _noise(history: History, delta: Delta, at: float, tempo: Tempo) -> Noise:
+    """Of what is compared: the segments, or the whole arm without any."""
+    if history.raw is None:
+        return Noise((Differences(), *(Differences(span) for span in tempo.windows)))
+    rows = slice(1, None) if len(delta.count) > 1 else slice(0, 1)
+    squares = None if delta.squares is None else delta.squares[rows]
+    raw = Forecast(history.raw.labels[rows], history.raw.total[rows])
+    return history.noise.add(at, delta.count[rows], delta.total[rows], squares, raw.mean, raw.overall)
 
 
 def _sum(before: Array | None, now: Array | None, first: bool) -> Array | None:
@@ -105,7 +116,7 @@ def _with_scatter(history: History, delta: Delta, at: float, scored: float, scor
     labels, total = history.waiting[0] + delta.labels, history.waiting[1] + scored
     if not isfinite(total):
         return replace(history, waiting=(0.0, 0.0))
-    if labels < (_LEAST_LABELS if len(scores) else _LEAST_LABELS_OF_SUMS):
+    if labels < _LEAST_LABELS:
         return replace(history, waiting=(labels, total))
     mean = total / labels
     return replace(
@@ -114,7 +125,6 @@ def _with_scatter(history: History, delta: Delta, at: float, scored: float, scor
         scales=tuple(scale.add(at, labels, mean, variance / labels) for scale in history.scales)
         if variance > 0
         else history.scales,
-        spread=history.spread.add(at, labels, mean, 1.0 / labels, inf),
     )
 
 

@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 
 from modelslo.api.status import LossData
-from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets
+from modelslo.judge.betting import Array, Bets, bets_for, bets_of_sums
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.moments import scores as bucket_scores
+from modelslo.judge.noise import CV2_UNKNOWN as CV2_UNKNOWN
 from modelslo.judge.timing import Tempo
 
-CV2_UNKNOWN: Final = 2.0
 MASS_ROLLBACK: Final = 0.25
 MASS_PROMOTE: Final = 0.5
 TAIL_SHARE: Final = 0.012
@@ -78,8 +78,6 @@ class Scale:
     scores: Array
     cv2: float
     forecast: Forecast
-    spread: float  # of raw means: variance of one loss as block means show it
-    variance: float | None  # of one raw loss, from the squares
     beyond: float  # share of stable's losses above the last edge
     tail: Tail | None
     back: Bets
@@ -115,18 +113,18 @@ def scale_of(rules: Rules, history: History) -> Scale:
         forecast = Forecast.of(len(pooled))
     r, segment_r = 1 + rules.margin, 1 + rules.segment_margin
 
-    def bets(ratio: float, mass: float) -> Bets:
-        return even_bets(SUM_BETS) if data is Data.SUMS else bets_for(cv2, ratio, mass)
+    def bets(ratio: float, worse: bool) -> Bets:
+        if data is not Data.HISTOGRAM:
+            return bets_of_sums(cv2, ratio, worse)
+        return bets_for(cv2, ratio, MASS_ROLLBACK if worse else MASS_PROMOTE)
 
-    back, forth = bets(r, MASS_ROLLBACK), bets(r, MASS_PROMOTE)
-    segment_back, segment_forth = bets(segment_r, MASS_ROLLBACK), bets(segment_r, MASS_PROMOTE)
+    back, forth = bets(r, True), bets(r, False)
+    segment_back, segment_forth = bets(segment_r, True), bets(segment_r, False)
     return Scale(
         data=data,
         scores=scores,
         cv2=cv2,
         forecast=forecast,
-        spread=history.spread.terms / history.spread.number if history.spread.number else 0.0,
-        variance=_variance(history) if data is Data.SQUARES else None,
         beyond=float(history.buckets[0, -1]) / history.labels if data is Data.HISTOGRAM and known else 0.0,
         tail=_tail(rules, history, scores) if data is Data.HISTOGRAM and rules.tail and known else None,
         back=back,
@@ -158,23 +156,11 @@ def data_of(rules: Rules, history: History) -> Data:
 
 
 def _cv2(history: History, data: Data, scores: Array) -> float:
-    labels = history.labels
-    if data is Data.HISTOGRAM:
-        counts = history.buckets[0]
-        mean, square = float(counts @ scores) / labels, float(counts @ (scores * scores)) / labels
-    elif history.squares is not None:
-        mean, square = float(history.total[0]) / labels, float(history.squares[0]) / labels
-    else:
-        mean = float(history.total[0]) / labels
-        square = mean * mean + (history.spread.terms / history.spread.number if history.spread.number else mean * mean)
+    if data is not Data.HISTOGRAM:
+        return history.noise.cv2(data is Data.SQUARES)
+    labels, counts = history.labels, history.buckets[0]
+    mean, square = float(counts @ scores) / labels, float(counts @ (scores * scores)) / labels
     return max(1e-6, square / (mean * mean) - 1) if mean > 0 and isfinite(square) else CV2_UNKNOWN
-
-
-def _variance(history: History) -> float | None:
-    if history.squares is None or history.labels < _LEAST_HISTORY:
-        return None
-    mean = float(history.total[0]) / history.labels
-    return max(0.0, float(history.squares[0]) / history.labels - mean * mean)
 
 
 def _tail(rules: Rules, history: History, scores: Array) -> Tail | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import SUM_BETS, Array, Block, Events, Mask, log_e, log_e_of_events
+from modelslo.judge.betting import Array, Block, Events, Mask, log_e, log_e_of_events
 from modelslo.judge.scale import Data, Scale
 
 _NOTHING: Final = np.zeros(0)
 _NO_SEGMENTS: Final = np.zeros((0, 0))
+_LARGEST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,24 +68,35 @@ class Wagers:
     segments: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What is known of the variance of one loss, before a block: CV^2 of each arm relative to its own mean, and by
+    what factor `phi` block means scatter more than independent labels would."""
+
+    canary: float
+    stable: float
+    phi: float
+
+
 def wagers(
     scale: Scale,
     canary: Sample,
     stable: Sample,
     forecast: Array,
     tail_forecast: float,
-    variance: float,
+    spread: Spread,
     segments: bool,
 ) -> Wagers:
-    """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it; `variance`: of one
-    raw loss."""
-    match scale.data:
-        case Data.HISTOGRAM:
-            return _of_buckets(scale, canary, stable, forecast, tail_forecast, segments)
-        case Data.SQUARES if canary.squares is not None and stable.squares is not None:
-            return _of_squares(scale, canary, stable, forecast, variance, segments)
-        case _:
-            return _of_sums(scale, canary, stable, forecast, variance, segments)
+    """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it."""
+    if scale.data is Data.HISTOGRAM:
+        return _of_buckets(scale, canary, stable, forecast, tail_forecast, segments)
+    weight = canary.count + stable.count
+    overall = np.full(len(forecast), float(weight @ forecast / weight.sum()))
+    mean = _of_moments(scale.signed, scale.r, canary, stable, forecast, overall, spread, True)[:, 0]
+    found = _NO_SEGMENTS
+    if segments:
+        found = _of_moments(scale.segment_signed, scale.segment_r, canary, stable, forecast, forecast, spread, False)
+    return Wagers(mean, _NOTHING, found)
 
 
 def _of_buckets(
@@ -107,70 +118,48 @@ def _of_buckets(
     return Wagers(mean, tail, found)
 
 
-def _of_sums(scale: Scale, canary: Sample, stable: Sample, forecast: Array, variance: float, segments: bool) -> Wagers:
-    """z of the contrast by a variance that is guessed from block means; exact for symmetric z (de la Peña 1999)."""
-
-    def contrast(r: float) -> tuple[Array, Array]:
-        a_c = stable.count / (stable.count + r * r * canary.count)
-        a_s = -r * (canary.count / stable.count) * a_c
-        d = a_c * (canary.total - canary.count * r * forecast) + a_s * (stable.total - stable.count * forecast)
-        v = variance * (a_c * a_c * canary.count * r * r + a_s * a_s * stable.count)
-        return d, v
-
-    d, v = contrast(scale.r)
-    mean = _two_sided(float(d.sum()), float(v.sum()))
-    found = _NO_SEGMENTS
-    if segments:
-        ds, vs = contrast(scale.segment_r)
-        found = np.stack([_two_sided(float(one), float(two)) for one, two in zip(ds, vs, strict=True)], axis=1)
-    return Wagers(mean, _NOTHING, found)
-
-
-def _two_sided(d: float, v: float) -> Array:
-    z = d / sqrt(v) if v > 0 else 0.0
-    square = SUM_BETS * SUM_BETS * (z * z / 2)
-    return np.concatenate((SUM_BETS * z - square, -SUM_BETS * z - square))
-
-
-def _of_squares(
-    scale: Scale, canary: Sample, stable: Sample, forecast: Array, variance: float, segments: bool
-) -> Wagers:
-    weight = canary.count + stable.count
-    overall = np.full(len(forecast), float(weight @ forecast / weight.sum()))
-    mean = _bounded(scale.signed, scale.r, canary, stable, forecast, overall, variance).sum(axis=1)
-    found = _NO_SEGMENTS
-    if segments:
-        found = _bounded(scale.segment_signed, scale.segment_r, canary, stable, forecast, forecast, variance)
-    return Wagers(mean, _NOTHING, found)
-
-
-def _bounded(
+def _of_moments(
     bets: Array,
     r: float,
     canary: Sample,
     stable: Sample,
     forecast: Array,
     scale: Array,
-    variance: float,
+    spread: Spread,
+    together: bool,
 ) -> Array:
-    """ln(1 + a (x - c)) from below by sums and squares, for losses >= 0 (Fan, Grama & Liu 2015), shape (L, G)."""
-    limit = 1 / (8 * sqrt(variance)) if variance > 0 else np.inf
-    w = stable.count / (stable.count + r * r * canary.count)
-    a_c = bets[:, None] * (w / (r * scale))[None, :]
-    a_s = a_c * (-r * canary.count / stable.count)[None, :]
-    shrink = np.minimum(1.0, limit / np.maximum(np.maximum(np.abs(a_c), np.abs(a_s)), 1e-300))
-    a_c, a_s = a_c * shrink, a_s * shrink
-    centre = r * forecast
-    floor = canary.count * variance
-    return _arm(a_c, centre, canary, floor) + _arm(a_s, forecast, stable, np.zeros(len(forecast)))
+    """ln e per bet and stratum, shape (L, G); `together`: of the sum over the strata, shape (L, 1).
+
+    For a contrast D of variance V under the null, E exp(D - (D^2 + 2 V) / 6) <= 1, whatever the law (Delyon 2009). With
+    squares the same holds label by label, and D^2 is the sum over the labels.
+    """
+    n_c, n_s = canary.count, stable.count
+    a_c = n_s / ((n_s + r * r * n_c) * (r * scale))
+    a_s = a_c * (-r * n_c / n_s)
+    d = a_c * canary.total + a_s * stable.total
+    square = forecast * forecast
+    v_c, v_s = a_c * a_c * n_c * (r * r) * square, a_s * a_s * n_s * square
+    v = v_c * spread.canary + v_s * spread.stable
+    seen = None
+    if canary.squares is not None and stable.squares is not None:
+        seen = a_c * a_c * _around(canary, r * forecast) + a_s * a_s * _around(stable, forecast)
+        if not np.isfinite(seen).all():
+            seen = None
+    # The bets are made for a canary that varies as stable does.
+    wider = v / ((v_c + v_s) * spread.stable)
+    if together:
+        wider = v.sum(keepdims=True) / ((v_c + v_s).sum(keepdims=True) * spread.stable)
+        d, v, seen = d.sum(keepdims=True), v.sum(keepdims=True), None if seen is None else seen.sum(keepdims=True)
+    b = bets[:, None] / wider
+    if seen is None:
+        b = b * np.minimum(1.0, _LARGEST / (np.abs(b) * np.sqrt(np.maximum(v / spread.phi, 1e-300))))
+        seen = d * d / spread.phi
+    found: Array = b * d - b * b * (seen + 2 * v) / 6
+    return found
 
 
-def _arm(a: Array, centre: Array, sample: Sample, floor: Array) -> Array:
+def _around(sample: Sample, centre: Array) -> Array:
+    """Sum of squared distances from `centre`, shape (G,)."""
     assert sample.squares is not None
-    first = sample.total - sample.count * centre
-    second = np.maximum(sample.squares - 2 * centre * sample.total + sample.count * centre * centre, floor)
-    share = np.clip(a * centre[None, :], 0.0, 0.99)
-    up = (-np.log1p(-share) - share) / (centre * centre)[None, :]
-    price = np.where(a > 0, up, a * a / 2)
-    found: Array = a * first[None, :] - price * second[None, :]
+    found: Array = np.maximum(sample.squares - 2 * centre * sample.total + sample.count * centre * centre, 0.0)
     return found

@@ -207,15 +207,6 @@ def test_a_block_of_few_labels_is_closed_after_ten_minutes() -> None:
     assert rollout.blocks - blocks >= 2
 
 
-def test_sums_need_thirty_labels() -> None:
-    rollout = Rollout(rules_of(edges=(), has_squares=False))
-    rollout.run(RIPE)
-    blocks, (_, canary) = rollout.blocks, rollout.compared
-    rollout.run(60, n_c=7)
-    assert 0 < rollout.blocks - blocks <= 60 * 7 / 30 + 1
-    assert (rollout.compared[1] - canary) / (rollout.blocks - blocks) >= 30
-
-
 @pytest.mark.parametrize("lost", ["stable", "canary"])
 def test_a_block_covers_the_same_time_of_both_arms(lost: str) -> None:
     # Given a rollout that is compared, and a block that is nearly full
