@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import IO, cast
@@ -11,16 +12,21 @@ from tests.unit.backtest.lines import answers, text, trace
 
 COMMAND = [sys.executable, "-c", "from modelslo.cli.main import main; raise SystemExit(main())", "backtest", "--jsonl"]
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+"""Without what would flush for it."""
+
 
 def run(given: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*COMMAND, *arguments], input=given, capture_output=True, timeout=50, check=False)
+    return subprocess.run(
+        [*COMMAND, *arguments], input=given, capture_output=True, timeout=50, check=False, env=ENVIRONMENT
+    )
 
 
 def test_every_answer_comes_before_the_next_line_is_sent() -> None:
     # Given two traces of which the first ends early, and a process that is started once
     first, second = text(trace("small-binary", hours=0.2)), text(trace("one-segment", hours=0.2))
     lines = [*first[:20], first[-1], *second]
-    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
         to, back = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         found = []
         # When a line is written, and after a scrape nothing until its answer was read

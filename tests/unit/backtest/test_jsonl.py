@@ -356,3 +356,21 @@ def test_what_was_answered_before_a_bad_line_stands() -> None:
     with pytest.raises(LineError, match="line 6: "):
         replay_lines([*lines[:5], "nonsense\n"], output)
     assert [json.loads(line)["k"] for line in output.getvalue().splitlines()] == [0, 1, 2, 3]
+
+
+def test_without_a_canary_stable_alone_is_judged() -> None:
+    """Even if there are scrapes of one."""
+    lines = trace("large-exponential", hours=1.0)
+    alone = [changed(line, "has_canary", False) if line["type"] == "meta" else line for line in lines]
+    assert first(answers(text(lines)), "rollback") is not None
+    assert {one["action"] for one in answers(text(alone))} == {"hold"}
+
+
+def test_the_rollout_begins_at_k0_and_what_was_before_is_history() -> None:
+    """A canary that is scraped before k0 is not judged by it, and the history makes the verdict come sooner."""
+    lines = trace("large-exponential", history=60, hours=1.0)
+    late = [changed(line, "k0", 100) if line["type"] == "meta" else line for line in lines]
+    usual, later = (first(answers(text(one)), "rollback") for one in (lines, late))
+    assert usual is not None
+    assert later is not None
+    assert usual < 100 < later
