@@ -29,6 +29,7 @@ SUM_BETS: Final = np.array([2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.0
 """Bets on a normalised contrast, where there are only sums (section 5)."""
 _SMALLEST_BEST, _LARGEST_BEST = 1e-4, 0.45
 _FLOOR: Final = 0.05
+_LEAST_SHARE: Final = 1e-9
 _CAP_SHARE, _CAP_SLACK = 1 / 3, 0.75
 
 
@@ -117,6 +118,7 @@ def log_e(bets: Array, r: float, scores: Array, forecast: Array, scale: Array, b
 def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable: Events) -> Array:
     """The same for 0/1 losses that are 1 with probability `share`, summed over the strata, shape (L,)."""
     n_c, n_s = canary.labels, stable.labels
+    share = max(share, _LEAST_SHARE)  # it fades for as long as there is no event, and any forecast will do
     a_c = bets[:, None] * (n_s / ((n_s + r * r * n_c) * (r * share)))
     a_s = a_c * (-r * n_c / n_s)
     worst = np.maximum(

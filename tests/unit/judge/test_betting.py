@@ -156,6 +156,15 @@ def test_rare_events_give_no_favourable_bet_either(share: float, r: float, wrong
     assert (mean <= 1e-6).all()
 
 
+@pytest.mark.parametrize("share", [1e-300, 1e-320, 0.0])
+def test_a_tail_that_was_not_seen_for_a_month_is_still_bet_on(share: float) -> None:
+    """The forecast fades by the hour, and underflows."""
+    canary, stable = Events(np.array([100.0]), np.array([3.0])), Events(np.array([900.0]), np.array([0.0]))
+    found = log_e_of_events(BETS, 1.5, share, canary, stable)
+    assert np.isfinite(found).all()
+    assert (found > 0).all()
+
+
 @given(st.integers(0, 2**32), st.sampled_from([1e-9, 1e-3, 1000.0, 1e9]))
 def test_the_unit_of_the_loss_makes_no_difference(seed: int, unit: float) -> None:
     """Section 11.3: losses and buckets in another unit, the same e-values."""
