@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import pytest
 
 from modelslo.backtest.jsonl import LineError, replay_lines
+from tests.simulate.words import Mode
 from tests.unit.backtest.lines import Line, answers, changed, text, trace
 
 KINDS = ("one-segment", "small-binary", "gaps", "stable-healthy", "resets", "nan-dropped")
@@ -374,3 +375,36 @@ def test_the_rollout_begins_at_k0_and_what_was_before_is_history() -> None:
     assert usual is not None
     assert later is not None
     assert usual < 100 < later
+
+
+def times(line: Line, unit: float) -> Line:
+    """The same observation with losses in another unit."""
+    if line["type"] == "meta":
+        return dict(line) | {"edges": [edge * unit for edge in line["edges"]], "slo_loss": line["slo_loss"] * unit}
+    if line["type"] == "end":
+        return line
+
+    def arm(series: Any) -> Any:
+        return (
+            series
+            | {key: series[key] * unit**power for key, power in (("loss_sum", 1), ("loss_sumsq", 2)) if key in series}
+            | {"segments": {name: arm(one) for name, one in series.get("segments", {}).items()}}
+        )
+
+    return dict(line) | {"arms": {name: arm(one) for name, one in line["arms"].items()}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *product(["one-segment", "same-exponential"], ["histogram", "sums", "squares"]),
+        *product(["drift-sudden"], ["histogram", "squares"]),
+    ],
+)
+def test_losses_in_another_unit_are_decided_at_the_same_scrape(kind: str, mode: Mode) -> None:
+    """Section 11.3."""
+    lines = trace(kind, hours=2.0 if kind != "drift-sudden" else 5.0, mode=mode)
+    plain = [one["action"] for one in answers(text(lines))]
+    other = [one["action"] for one in answers(text(times(line, 1000.0) for line in lines))]
+    assert plain == other
+    assert set(plain) != {"hold"}
