@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array, cap_of, log_mean_exp
+from modelslo.judge.betting import Array, Mask, cap_of, log_mean_exp
 from modelslo.judge.scale import Rules, Scale
 from modelslo.judge.wagers import Wagers
 
@@ -107,8 +107,11 @@ def _stacked(wealth: Wealth, scale: Scale, found: Wagers) -> tuple[Array, Array]
     return back, forth
 
 
-def values(wealth: Wealth, has_tail: bool) -> EValues:
-    """The e-values that decide: ln(0.8 E_0 + 0.2 sum_s E_s / (s (s + 1))); copies that are not open yet count 1."""
+def values(wealth: Wealth, has_tail: bool, needed: Mask | None = None) -> EValues:
+    """The e-values that decide: ln(0.8 E_0 + 0.2 sum_s E_s / (s (s + 1))); copies that are not open yet count 1.
+
+    A promotion needs the whole and the `needed` segments, shape (G,); None: all.
+    """
     closed = RESTART_SHARE / (wealth.copies + 1)
     back = np.logaddexp(log_mean_exp(wealth.back, wealth.mixed_mass), log(closed)).tolist()
     forth = log_mean_exp(wealth.forth, wealth.forth_mass).tolist()
@@ -120,7 +123,7 @@ def values(wealth: Wealth, has_tail: bool) -> EValues:
         rollback = _mix(rollback, top + log(mean), SEGMENT_SHARE)
     return EValues(
         rollback=rollback,
-        promote=min(forth),
+        promote=min([forth[0], *(e for index, e in enumerate(forth[1:]) if needed is None or needed[index])]),
         mean=back[0],
         tail=back[1] if has_tail else None,
         segments_rollback=tuple(segments),

@@ -110,6 +110,7 @@ class Trial:
     tail_forecast: Forecast
     noise: tuple[Noise, Noise]  # of stable and of the canary, without a histogram
     tempering: Tempering
+    met: Mask  # strata that have labels, or had some in stable's history
     canary_spread: Moments = field(default_factory=Moments)
     contrast: Contrast = field(default_factory=Contrast)
     e: EValues = field(default_factory=EValues)
@@ -174,6 +175,7 @@ def _trial(rules: Rules, history: History) -> Trial:
         forecast=scale.forecast,
         tail_forecast=tail,
         noise=(replace(history.noise, scatters=history.noise.scatters[:1]), Noise()),
+        met=scale.served,
         tempering=Tempering.of(history.scales, rules.tempo.windows)
         if scale.data is Data.HISTOGRAM
         else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows),
@@ -290,6 +292,8 @@ def _judged(
     began, wealth = (at, trial.wealth) if trial.began is None else (trial.began, trial.wealth)
     while at - began >= rules.tempo.restart * (wealth.copies + 1):
         wealth = with_copy(wealth)
+    # A segment that nobody ever asked for does not hold a promotion up.
+    met = trial.met | (np.True_ if both is None else both)
     histogram = scale.data is Data.HISTOGRAM
     wealth = with_block(wealth, scale, rules, found, trial.tempering.phi)
     return replace(
@@ -298,7 +302,8 @@ def _judged(
         wealth=wealth,
         began=began,
         closed=at,
-        e=values(wealth, scale.tail is not None),
+        e=values(wealth, scale.tail is not None, met),
+        met=met,
         contrast=_contrasted(trial.contrast, canary, stable),
         tempering=_tempered(trial, canary, stable, at),
         canary_spread=trial.canary_spread.add(canary, scale.scores, forecast) if histogram else trial.canary_spread,

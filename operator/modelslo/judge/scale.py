@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from modelslo.api.status import LossData
-from modelslo.judge.betting import Array, Bets, bets_for, bets_of_sums
+from modelslo.judge.betting import Array, Bets, Mask, bets_for, bets_of_sums
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.moments import scores as bucket_scores
 from modelslo.judge.noise import CV2_UNKNOWN as CV2_UNKNOWN
@@ -87,6 +87,7 @@ class Scale:
     signed: Array  # bets of back, then those of forth with a minus
     segment_signed: Array
     pooled: Array  # (G, strata of the data), zeros and ones
+    served: Mask  # (G,) strata of which stable had labels
     r: float
     segment_r: float
 
@@ -134,6 +135,7 @@ def scale_of(rules: Rules, history: History) -> Scale:
         signed=np.concatenate((back.sizes, -forth.sizes)),
         segment_signed=np.concatenate((segment_back.sizes, -segment_forth.sizes)),
         pooled=pooled,
+        served=(pooled @ history.count[rules.strata] > 0) if known else np.zeros(len(pooled), dtype=bool),
         r=r,
         segment_r=segment_r,
     )

@@ -793,3 +793,8 @@ def test_a_sum_that_the_buckets_do_not_allow_is_rejected() -> None:
         rollout.canary.total += 1e6
         rollout.look()
     assert rollout.blocks == blocks
+
+
+def test_a_segment_without_any_traffic_holds_no_promotion_up() -> None:
+    _, found = segmented({"easy": 0.6, "unheard": 1.0}, n_c={"easy": 60, "unheard": 0}, n_s={"easy": 120, "unheard": 0})
+    assert GateVerdict.PROMOTE in found
