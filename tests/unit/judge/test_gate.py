@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from modelslo.judge.betting import cap_of, log_mean_exp
 from modelslo.judge.gate import GateVerdict, advance
 from modelslo.judge.increments import Meters
-from modelslo.judge.wagers import Sample, wagers
+from modelslo.judge.wagers import Sample, Spread, wagers
 from tests.unit.judge.series import DT, Process, Rollout, bits, rules_of, together
 
 HOLDS = {
@@ -553,7 +553,7 @@ def test_a_block_is_tempered_by_what_was_known_before_it() -> None:
             Sample(delta.count[:1], delta.total[:1], None, delta.buckets[:1]) for delta in (step.canary, step.stable)
         )
         tail = float(before.tail_forecast.mean[0])
-        found = wagers(before.scale, canary, stable, before.forecast.mean, tail, 1.0, segments=False)
+        found = wagers(before.scale, canary, stable, before.forecast.mean, tail, Spread(1.0, 1.0, 1.0), segments=False)
         number = len(before.scale.back.sizes)
         gained = (rollout.trial.wealth.back - before.wealth.back)[0, :number]
         expected = np.minimum(found.mean[:number] / before.tempering.phi, cap_of(0.05))
