@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from math import log10
+from typing import cast
 
 import matplotlib as mpl
 
@@ -25,7 +26,7 @@ def run(kind: str, number: int) -> tuple[list[float], list[float], list[float]]:
     replay, times, worse, fine = Replay(trace.meta), [], [], []
     for scrape in trace.scrapes:
         answer = replay.feed(scrape)
-        minutes = (scrape["t"] - trace.truth.rollout) / 60
+        minutes = (cast(float, scrape["t"]) - trace.truth.rollout) / 60
         if minutes > 60 * _HOURS:
             break
         if minutes >= 0:
