@@ -102,7 +102,7 @@ def compared(
     """Takes a cell of the rollout. `comparable`: both arms' labels are of the same ages, at the shares of now."""
     if comparison.rules is None or (edges and comparison.rules.edges != edges):
         # Buckets that change in the middle begin at E = 1: what was bet on other scores cannot be added up.
-        comparison = _begun(comparison, parameters, edges)
+        comparison = _begun(comparison, parameters, edges, cell)
     rules = comparison.rules
     assert rules is not None
     delta_c = _delta(rules, [one for one in cell if one.version == canary])
@@ -111,9 +111,11 @@ def compared(
     return replace(comparison, gate=advance(comparison.gate, rules, step, True))
 
 
-def _begun(comparison: Comparison, parameters: Parameters, edges: tuple[float, ...]) -> Comparison:
-    """Settles what is judged by, from stable's history."""
-    share = _shares(comparison.history)
+def _begun(
+    comparison: Comparison, parameters: Parameters, edges: tuple[float, ...], cell: Sequence[Increment]
+) -> Comparison:
+    """Settles what is judged by, from stable's history; without one the first cell tells the segments."""
+    share = _shares(comparison.history) or _shares([cell])
     named = tuple(sorted(name for name, part in share.items() if part >= SMALLEST_SEGMENT))
     segments = (*named, NO_SEGMENT) if named and named != (NO_SEGMENT,) and NO_SEGMENT not in named else named
     segments = () if segments == (NO_SEGMENT,) else segments

@@ -153,3 +153,28 @@ def test_other_versions_or_another_start_begin_at_e_1() -> None:
     assert after.canary is not None
     compared = after.canary.compared
     assert (compared.blocks, compared.log_e_rollback, compared.log_e_promote) == (0, 0.0, 0.0)
+
+
+def test_segments_are_compared_each_within_itself() -> None:
+    """Simpson: the canary serves mostly the hard segment, and is as good there, and better in the other."""
+    chance = random.Random(7)
+
+    def part(number: int, version: str, segment: str, mean: float, count: int) -> Increment:
+        losses = [chance.expovariate(1 / mean) for _ in range(count)]
+        return replace(cell(number, version, losses), segment=segment)
+
+    pieces = [
+        evidence(
+            [
+                part(k, "v1", "easy", 1.0, 60),
+                part(k, "v1", "hard", 4.0, 40),
+                part(k, "v2", "easy", 0.6, 40),
+                part(k, "v2", "hard", 2.4, 60),
+            ]
+        )
+        for k in range(1, 120)
+    ]
+    judgement, _ = judged(pieces, scene())
+    assert judgement.canary is not None
+    assert judgement.canary.verdict is Verdict.NOT_WORSE
+    assert [one.name for one in judgement.canary.compared.segments][:2] == ["easy", "hard"]
