@@ -9,11 +9,13 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Final
 
 from modelslo.api.resource import parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
+from modelslo.backtest.replay import Replay
 from modelslo.decide.reasons import Action
 from modelslo.decide.snapshot import Snapshot
 from modelslo.decide.transition import apply_decision
@@ -33,12 +35,16 @@ from modelslo.observe.gather import gather
 from modelslo.observe.slices import PackedSlices
 from tests.bench.exporter import Progress, lines_of
 from tests.bench.fleet import Kind, Served, Shape, fleet
+from tests.simulate.kinds import KINDS
+from tests.simulate.trace import Trace, build
+from tests.simulate.words import Line
 
 _ROUNDS: Final = 5
 _START: Final = 1_800_000_000.0
 _SHAPE: Final = Shape(interval=60, slice=300, scrape=15, settle=60, windows=(28 * 86400,) * 3)
 _NAMES: Final = 200
 _SCRAPES: Final = 5
+_JUDGED: Final = 1000
 
 
 def best(work: Callable[[], object], times: int) -> float:
@@ -205,9 +211,25 @@ def observing() -> dict[str, float]:
     }
 
 
+def judging() -> dict[str, float]:
+    """Seconds per scrape of a recorded rollout: counters in, action out; with and without segments."""
+    found = {}
+    for name in ("boundary-exponential", "mix-shift"):
+        trace = build(KINDS[name], 0)
+        scrapes = list(islice(trace.scrapes, _JUDGED))
+
+        def replayed(trace: Trace = trace, scrapes: list[Line] = scrapes) -> None:
+            replay = Replay(trace.meta)
+            for scrape in scrapes:
+                replay.feed(scrape)
+
+        found[name] = best(replayed, 1) / len(scrapes)
+    return found
+
+
 def run() -> list[tuple[str, float]]:
     """(what, µs)."""
-    found = []
+    found = [(f"judge, per scrape of {name}", cost * 1e6) for name, cost in judging().items()]
     for kind in (Kind.STEADY, Kind.CANARY):
         found += [(f"{kind}, per evaluation: {name}", cost * 1e6) for name, cost in Case(kind).costs().items()]
     return found + [(f"per series: {name}", cost * 1e6) for name, cost in observing().items()]
