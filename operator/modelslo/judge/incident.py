@@ -12,7 +12,7 @@ from typing import Final
 
 from modelslo.judge.timing import Tempo
 
-_JUMP, _RELEASE, _LEAST_Z = 1.5, 1.25, 4.0
+_JUMP, _RELEASE, _LEAST_Z, _LEAST_Z_QUICK = 1.5, 1.25, 4.0, 5.0
 # A mean of fewer is too skewed for z. What freezes is dropped: with few labels that would be stable's bad ones.
 _LEAST_LABELS: Final = 50.0
 
@@ -43,6 +43,7 @@ class Fading:
 class Watch:
     """``frozen``: stable's loss has jumped and has not come back."""
 
+    quick: Fading = Fading()
     fast: Fading = Fading()
     slow: Fading = Fading()
     frozen: bool = False
@@ -51,17 +52,25 @@ class Watch:
 def watched(watch: Watch, labels: float, total: float, elapsed: float, cv2: float, tempo: Tempo) -> Watch:
     """Takes stable's labels of one scrape and their summed (bucketed) loss.
 
-    `cv2` is the squared coefficient of variation of one loss, times the overdispersion of clustered labels.
+    `cv2` is the squared coefficient of variation of one loss, times the overdispersion of clustered labels. Besides the
+    fast mean of the study a quick one is looked at: a jump to twice the loss takes the fast one three minutes to show,
+    and until then a canary that it hits harder is judged.
     """
+    quick = watch.quick.add(labels, total, elapsed, tempo.quick)
     fast = watch.fast.add(labels, total, elapsed, tempo.fast)
     slow = watch.slow.add(labels, total, elapsed, tempo.slow)
-    quick, usual = fast.mean, slow.mean
-    if quick is None or usual is None or usual <= 0:
-        return Watch(fast, slow, watch.frozen)
+    now, usual = fast.mean, slow.mean
+    if now is None or usual is None or usual <= 0:
+        return Watch(quick, fast, slow, watch.frozen)
     if watch.frozen:
-        return Watch(fast, slow, quick > _RELEASE * usual)
-    error = usual * sqrt(cv2 * (1 / fast.effective + 1 / slow.effective))
-    jumped = (
-        fast.effective >= _LEAST_LABELS and quick > _JUMP * usual and (error <= 0 or (quick - usual) / error > _LEAST_Z)
-    )
-    return Watch(fast, slow, jumped)
+        return Watch(quick, fast, slow, now > _RELEASE * usual or _jumped(quick, slow, usual, cv2, _LEAST_Z_QUICK))
+    jumped = _jumped(fast, slow, usual, cv2, _LEAST_Z) or _jumped(quick, slow, usual, cv2, _LEAST_Z_QUICK)
+    return Watch(quick, fast, slow, jumped)
+
+
+def _jumped(recent: Fading, slow: Fading, usual: float, cv2: float, least: float) -> bool:
+    mean = recent.mean
+    if mean is None or recent.effective < _LEAST_LABELS or mean <= _JUMP * usual:
+        return False
+    error = usual * sqrt(cv2 * (1 / recent.effective + 1 / slow.effective))
+    return error <= 0 or (mean - usual) / error > least

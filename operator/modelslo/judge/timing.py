@@ -19,7 +19,7 @@ class Tempo:
 
     ``block``: a block with few labels ends then. ``restart``: between two copies of the rollback process.
     ``least_age``: of a canary that may be promoted. ``forecast``: memory of stable's mean. ``delays``: memory of the
-    label delays. ``fast``, ``slow``: means of the watch for incidents. ``rate``: memory of the usual rate of labels.
+    label delays. ``quick``, ``fast``, ``slow``: means of the watch for incidents. ``rate``: memory of the usual rate.
     ``windows``: on which overdispersion is looked at besides one block. ``drift_block``, ``quiet``, ``day``,
     ``season``: blocks of the drift detector, the longest silence, the period of the season, the least history for it.
     """
@@ -29,6 +29,7 @@ class Tempo:
     least_age: float = 600.0
     forecast: float = 3600.0
     delays: float = 7200.0
+    quick: float = 60.0
     fast: float = 300.0
     slow: float = 7200.0
     rate: float = 600.0
@@ -52,6 +53,7 @@ def tempo_of(scale: float, interval: float) -> Tempo:
         tempo,
         restart=max(tempo.restart, 5 * interval),
         forecast=max(tempo.forecast, 60 * interval),
+        quick=max(tempo.quick, 5 * interval),
         fast=max(tempo.fast, 5 * interval),
         slow=max(tempo.slow, 120 * interval),
     )

@@ -35,8 +35,7 @@ def minutes(found: list[Watch]) -> float:
 
 def test_a_jump_freezes_and_its_end_releases() -> None:
     hit = followed(usual(), [3.0] * 40)
-    assert not hit[0].frozen
-    assert all(one.frozen for one in hit[4:])
+    assert all(one.frozen for one in hit[1:])  # one scrape may be noise
     after = followed(hit[-1], [1.0] * 60)
     assert after[0].frozen
     assert 1 < minutes(after) < 20
