@@ -20,8 +20,8 @@ CV2_UNKNOWN: Final = 2.0
 """Squared coefficient of variation of a loss that nobody has seen."""
 _LEAST_CV2: Final = 1e-6
 # Standard errors that are added to an estimate of overdispersion, on the shorter and on the longer window.
-_DOUBT_OF_SUMS: Final = (1.0, 0.5)
-_DOUBT_OF_SQUARES: Final = (0.5, 0.0)
+_DOUBT_OF_SUMS: Final = (1.5, 0.75)
+_DOUBT_OF_SQUARES: Final = (0.75, 0.25)
 _PRIOR_WINDOWS: Final = 2.0
 _PRIOR_TERMS: Final = 10.0
 _PRIOR_LABELS: Final = 50.0
