@@ -181,9 +181,13 @@ class Subject:
 
     def promoted(self, version: str, timeout: float = 150) -> str:
         """Wait for the end of the promotion of `version`; its reason."""
-        self.wait(
-            f"{version} being promoted", lambda: self.version("stable") == version and not self.running(), timeout
-        )
+
+        def done() -> bool:
+            # One look lists ModelSLOs before Deployments: in between the operation may have begun.
+            status = self.status()
+            return self.version("stable") == version and not status.keys() & {"operation", "rollout"}
+
+        self.wait(f"{version} being promoted", done, timeout)
         assert self.deployment("canary")["spec"]["replicas"] == 0
         (reason,) = [reason for action, reason in self.decisions(version) if action == "Promote"]
         return reason
