@@ -13,8 +13,8 @@ from statistics import median
 
 import numpy as np
 
-from modelslo.judge.moments import scores
 from modelslo.judge.planning import Course, Luck, Promise, Traffic, forecast, labels_needed
+from modelslo.judge.scale import scores_of
 from tests.simulate.drive import Row
 from tests.simulate.kind import Kind
 from tests.simulate.kinds import KINDS
@@ -31,7 +31,7 @@ def traffic_of(kind: Kind) -> Traffic:
     """As `modelslo plan` would find it before the rollout: bucketed losses of stable, independent."""
     rng = np.random.Generator(np.random.PCG64(0))
     losses = kind.loss.draw(rng, np.full(_SAMPLES, kind.typical))
-    values = np.array(scores(kind.edges))
+    values = scores_of(kind.edges)
     bucketed = values[np.searchsorted(np.array(kind.edges), losses, side="left")]
     mean = float(bucketed.mean())
     return Traffic(kind.rate, float(bucketed.var()) / mean**2, 1.0, float(values[-1]) / mean)

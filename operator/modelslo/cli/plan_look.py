@@ -12,7 +12,6 @@ import numpy as np
 from modelslo.cli.errors import NEGATIVE, UNREACHABLE, CommandError
 from modelslo.judge.history import History, with_delta
 from modelslo.judge.increments import Delta
-from modelslo.judge.moments import scores
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.planning import USUAL_TOP, Traffic
 from modelslo.judge.scale import Data, Rules, scale_of, scores_of
@@ -119,9 +118,9 @@ def _phi(history: History) -> float:
 
 
 def _top(edges: tuple[float, ...], history: History) -> float:
-    values = np.array(scores(edges))
-    mean = float(history.buckets[0] @ values) / history.labels
-    return float(values[-1]) / mean if mean > 0 else USUAL_TOP
+    scores = scores_of(edges)
+    mean, _ = history.scored_moments(scores)
+    return float(scores[-1]) / mean if mean > 0 else USUAL_TOP
 
 
 def _history(increments: Iterable[Increment], edges: tuple[float, ...], tempo: Tempo) -> History:

@@ -17,7 +17,7 @@ import numpy as np
 from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets, log_mean_exp
 from modelslo.judge.history import History
 from modelslo.judge.increments import Delta
-from modelslo.judge.scale import Data, Rules, data_of, scores_of
+from modelslo.judge.scale import CV2_UNKNOWN, Data, Rules, data_of, scores_of
 from modelslo.judge.season import Season, season_of
 
 _MARGIN: Final = 0.2
@@ -150,18 +150,17 @@ def _spread(history: History, data: Data, scores: Array, past: Array, means: Arr
     """Squared coefficient of variation and variance of one loss, as far as the data tell it."""
     labels = history.labels
     if labels < _LEAST_LABELS or not len(past):
-        return 2.0, 0.0
+        return CV2_UNKNOWN, 0.0
     if data is Data.HISTOGRAM:
-        counts = history.buckets[0]
-        mean = float(counts @ scores) / labels
-        variance = float(counts @ (scores * scores)) / labels - mean * mean
+        mean, square = history.scored_moments(scores)
+        variance = square - mean * mean
     else:
         mean = float(past[:, 1] @ means / past[:, 1].sum())
         variance = float((past[:, 1] * (means - fit) ** 2).mean())
         if data is Data.SQUARES and history.squares is not None:
             variance = float(history.squares[0]) / labels - mean * mean
     if mean <= 0 or not isfinite(variance) or variance <= 0:
-        return 2.0, 0.0
+        return CV2_UNKNOWN, 0.0
     return variance / (mean * mean), variance
 
 

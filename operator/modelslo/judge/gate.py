@@ -283,8 +283,10 @@ def _judged(
         both = _narrowed(both, known)
     if not len(forecast) or not _usable(scale, canary, stable):
         return replace(trial, filling=rest)
-    tail_forecast = float(trial.tail_forecast.mean[0])
-    found = wagers(scale, canary, stable, forecast, tail_forecast, _expected(trial), bool(rules.segments))
+    tail_forecast, phi = float(trial.tail_forecast.mean[0]), trial.tempering.phi
+    histogram = scale.data is Data.HISTOGRAM
+    expected = None if histogram else _expected(trial, phi)
+    found = wagers(scale, canary, stable, forecast, tail_forecast, expected, bool(rules.segments))
     if rules.segments and both is not None:
         wide = np.zeros((found.segments.shape[0], len(both)))
         wide[:, both] = found.segments
@@ -294,8 +296,7 @@ def _judged(
         wealth = with_copy(wealth)
     # A segment that nobody ever asked for does not hold a promotion up.
     met = trial.met | (np.True_ if both is None else both)
-    histogram = scale.data is Data.HISTOGRAM
-    wealth = with_block(wealth, scale, rules, found, trial.tempering.phi)
+    wealth = with_block(wealth, scale, rules, found, phi)
     return replace(
         trial,
         filling=rest,
@@ -305,7 +306,7 @@ def _judged(
         e=values(wealth, scale.tail is not None, met),
         met=met,
         contrast=_contrasted(trial.contrast, canary, stable),
-        tempering=_tempered(trial, canary, stable, at),
+        tempering=_tempered(trial, canary, stable, expected, at),
         canary_spread=trial.canary_spread.add(canary, scale.scores, forecast) if histogram else trial.canary_spread,
         noise=trial.noise if histogram else _noised(trial.noise, canary, stable, forecast, trial.forecast.overall, at),
     )
@@ -339,11 +340,11 @@ def _usable(scale: Scale, canary: Sample, stable: Sample) -> bool:
     return bool(np.isfinite(canary.total).all() and np.isfinite(stable.total).all())
 
 
-def _expected(trial: Trial) -> Spread:
+def _expected(trial: Trial, phi: float) -> Spread:
     """Variance of a loss without a histogram, from earlier blocks."""
     squares = trial.scale.data is Data.SQUARES
     stable = trial.noise[0].cv2(squares)
-    return Spread(trial.noise[1].cv2_of_arm(squares, stable), stable, trial.tempering.phi)
+    return Spread(trial.noise[1].cv2_of_arm(squares, stable), stable, phi)
 
 
 def _noised(
@@ -371,17 +372,18 @@ def _contrasted(contrast: Contrast, canary: Sample, stable: Sample) -> Contrast:
     )
 
 
-def _tempered(trial: Trial, canary: Sample, stable: Sample, at: float) -> Tempering:
+def _tempered(trial: Trial, canary: Sample, stable: Sample, expected: Spread | None, at: float) -> Tempering:
+    """`expected`: the variances without a histogram, None with one."""
     scale = trial.scale
     n_c, n_s = canary.count, stable.count
     w = n_c * n_s / (n_c + n_s)
     weight, mean = float(w.sum()), trial.forecast.overall
-    if scale.data is Data.HISTOGRAM:
+    if expected is None:
         d = canary.buckets @ scale.scores / n_c - stable.buckets @ scale.scores / n_s
         of_canary, of_stable = trial.canary_spread.variance(scale.cv2), scale.cv2
     else:
         d = canary.total / n_c - stable.total / n_s
-        of_canary, of_stable = trial.noise[1].variance(_expected(trial).canary), _expected(trial).stable
+        of_canary, of_stable = trial.noise[1].variance(expected.canary), expected.stable
     spread = (of_canary / n_c + of_stable / n_s) * (mean * mean)
     return trial.tempering.add(at, weight, float(w @ d) / weight, float(w * w @ spread) / (weight * weight))
 

@@ -53,11 +53,9 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """Totals over stable's history; arrays as in :class:`Delta`. ``spread`` is the scatter of means, not normalised."""
+    """Totals over stable's history; arrays as in :class:`Delta`."""
 
-    at: float | None = None
     count: Array = field(default_factory=lambda: _EMPTY)
-    total: Array = field(default_factory=lambda: _EMPTY)
     squares: Array | None = None
     buckets: Array = field(default_factory=lambda: _NONE)
     scored: Forecast | None = None  # of bucketed losses
@@ -71,6 +69,11 @@ class History:
     def labels(self) -> float:
         return float(self.count[0]) if len(self.count) else 0.0
 
+    def scored_moments(self, scores: Array) -> tuple[float, float]:
+        """Mean and mean square of one bucketed loss; needs labels, and `scores` of the buckets, shape (K,)."""
+        counts = self.buckets[0]
+        return float(counts @ scores) / self.labels, float(counts @ (scores * scores)) / self.labels
+
 
 def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed: float, tempo: Tempo) -> History:
     """Takes one increment of stable. `scores` of the buckets, shape (K,); empty without a histogram."""
@@ -79,11 +82,9 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
     after = replace(
         history,
         noise=_noise(history, delta, at, tempo),
-        at=at,
         # Overdispersion of stable alone is looked at on one scrape and on the shorter window.
         scales=history.scales or (Scatter(0.0, True), Scatter(tempo.windows[0], True)),
         count=delta.count if first else history.count + delta.count,
-        total=np.nan_to_num(delta.total, nan=0.0) if first else history.total + np.nan_to_num(delta.total, nan=0.0),
         squares=_sum(history.squares, delta.squares, first),
         buckets=delta.buckets if first else history.buckets + delta.buckets,
         scored=(history.scored or Forecast.of(len(delta.count))).add(delta.count, scored, elapsed, tempo.forecast),
@@ -130,9 +131,7 @@ def _with_scatter(history: History, delta: Delta, at: float, scored: float, scor
 
 def _variance(history: History, scores: Array) -> float:
     """Of one (bucketed) loss; 0 while it is not known."""
-    labels = history.labels
-    if labels < _LEAST_LABELS or not len(scores):
+    if history.labels < _LEAST_LABELS:
         return 0.0
-    counts = history.buckets[0]
-    mean = float(counts @ scores) / labels
-    return max(0.0, float(counts @ (scores * scores)) / labels - mean * mean)
+    mean, square = history.scored_moments(scores)
+    return max(0.0, square - mean * mean)

@@ -54,20 +54,12 @@ class Differences:
     def add(self, at: float, part: Part, most: float) -> Differences:
         """Takes the labels of a block that ended at `at`; one term counts at most `most`."""
         filling, before, terms, number = self.filling, self.before, self.terms, self.number
-        if filling.weight > 0 and at - filling.start >= self.span:
+        if filling.full(at, self.span):
             if before is not None:
-                step = filling.total / filling.weight - before.total / before.weight
-                terms += min(
-                    step**2 / (filling.variance / filling.weight**2 + before.variance / before.weight**2), most
-                )
+                terms += min((filling.mean - before.mean) ** 2 / (filling.error + before.error), most)
                 number += 1
             filling, before = Window(), filling
-        window = Window(
-            filling.start if filling.weight > 0 else at,
-            filling.weight + part.labels,
-            filling.total + part.total,
-            filling.variance + part.square,
-        )
+        window = filling.add(at, part.labels, part.total, part.square)
         return Differences(self.span, window, before, terms, number)
 
 

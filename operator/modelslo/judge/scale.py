@@ -6,6 +6,7 @@ Nothing of it may look at what will be judged: it rests on stable's history alon
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite
 from typing import Final
 
@@ -14,7 +15,6 @@ import numpy as np
 from modelslo.api.status import LossData
 from modelslo.judge.betting import Array, Bets, Mask, bets_for, bets_of_sums
 from modelslo.judge.history import Forecast, History
-from modelslo.judge.moments import scores as bucket_scores
 from modelslo.judge.noise import CV2_UNKNOWN as CV2_UNKNOWN
 from modelslo.judge.timing import Tempo
 
@@ -27,6 +27,7 @@ MOST_BEYOND: Final = 0.02
 MOST_OFF: Final = 0.3
 SMALLEST_SEGMENT: Final = 0.01
 _LEAST_HISTORY: Final = 50.0
+_BEYOND_LAST_EDGE: Final = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,17 @@ class Scale:
         return len(self.pooled)
 
 
+@lru_cache(maxsize=256)
 def scores_of(edges: tuple[float, ...]) -> Array:
-    """Score of each bucket, shape (K,); empty without edges."""
-    return np.array(bucket_scores(edges)) if edges else np.zeros(0)
+    """Score of each bucket, shape (K,): its middle, half of the first edge, and 1.25 times the last edge beyond it.
+
+    Empty without edges. With scores the loss is winsorised: one outlier cannot decide (section 4.1).
+    """
+    lower = (0.0, *edges)
+    middles = [(low + high) / 2 for low, high in zip(lower, edges, strict=False)]
+    scores = np.array([*middles, edges[-1] * _BEYOND_LAST_EDGE] if edges else [], dtype=np.float64)
+    scores.flags.writeable = False  # everybody has the same one
+    return scores
 
 
 def scale_of(rules: Rules, history: History) -> Scale:
@@ -106,12 +115,10 @@ def scale_of(rules: Rules, history: History) -> Scale:
     known = history.labels >= _LEAST_HISTORY
     cv2 = _cv2(history, data, scores) if known else CV2_UNKNOWN
     pooled = _pooled(rules, history)
-    forecast = (history.scored if data is Data.HISTOGRAM else history.raw) or Forecast.of(rules.number_of_strata)
-    if history.scored is not None:
-        rows = rules.strata
-        forecast = Forecast(pooled @ forecast.labels[rows], pooled @ forecast.total[rows])
-    else:
-        forecast = Forecast.of(len(pooled))
+    seen, rows = history.scored if data is Data.HISTOGRAM else history.raw, rules.strata
+    forecast = Forecast.of(len(pooled))
+    if seen is not None:
+        forecast = Forecast(pooled @ seen.labels[rows], pooled @ seen.total[rows])
     r, segment_r = 1 + rules.margin, 1 + rules.segment_margin
 
     def bets(ratio: float, worse: bool) -> Bets:
@@ -135,7 +142,7 @@ def scale_of(rules: Rules, history: History) -> Scale:
         signed=np.concatenate((back.sizes, -forth.sizes)),
         segment_signed=np.concatenate((segment_back.sizes, -segment_forth.sizes)),
         pooled=pooled,
-        served=(pooled @ history.count[rules.strata] > 0) if known else np.zeros(len(pooled), dtype=bool),
+        served=(pooled @ history.count[rows] > 0) if known else np.zeros(len(pooled), dtype=bool),
         r=r,
         segment_r=segment_r,
     )
@@ -160,8 +167,7 @@ def data_of(rules: Rules, history: History) -> Data:
 def _cv2(history: History, data: Data, scores: Array) -> float:
     if data is not Data.HISTOGRAM:
         return history.noise.cv2(data is Data.SQUARES)
-    labels, counts = history.labels, history.buckets[0]
-    mean, square = float(counts @ scores) / labels, float(counts @ (scores * scores)) / labels
+    mean, square = history.scored_moments(scores)
     return max(1e-6, square / (mean * mean) - 1) if mean > 0 and isfinite(square) else CV2_UNKNOWN
 
 

@@ -38,6 +38,15 @@ class Window:
     total: float = 0.0
     variance: float = 0.0
 
+    def add(self, at: float, weight: float, total: float, variance: float) -> Window:
+        """Takes what came until `at`; an empty window begins then."""
+        start = self.start if self.weight > 0 else at
+        return Window(start, self.weight + weight, self.total + total, self.variance + variance)
+
+    def full(self, at: float, span: float) -> bool:
+        """Whether it has lasted `span` seconds at `at`."""
+        return self.weight > 0 and at - self.start >= span
+
     @property
     def mean(self) -> float:
         return self.total / self.weight
@@ -63,23 +72,17 @@ class Scatter:
     terms: float = 0.0
     number: int = 0
 
-    def add(self, at: float, weight: float, value: float, variance: float, most: float = MOST_TERM) -> Scatter:
-        """Takes a contrast of variance `variance` at time `at`; a term counts at most `most` times those before."""
+    def add(self, at: float, weight: float, value: float, variance: float) -> Scatter:
+        """Takes a contrast of variance `variance` at time `at`."""
         filling, before, earlier = self.filling, self.before, self.earlier
         terms, number = self.terms, self.number
-        if filling.weight > 0 and at - filling.start >= self.span:
+        if filling.full(at, self.span):
             term = self._term()
             if term is not None:
-                terms += min(term, most * max(1.0, (PRIOR + terms) / (1 + number)))
+                terms += min(term, MOST_TERM * max(1.0, (PRIOR + terms) / (1 + number)))
                 number += 1
             filling, before, earlier = Window(), filling, before
-        start = filling.start if filling.weight > 0 else at
-        window = Window(
-            start,
-            filling.weight + weight,
-            filling.total + weight * value,
-            filling.variance + weight * weight * variance,
-        )
+        window = filling.add(at, weight, weight * value, weight * weight * variance)
         return Scatter(self.span, self.detrended, window, before, earlier, terms, number)
 
     def _term(self) -> float | None:
@@ -124,7 +127,7 @@ class Tempering:
     @property
     def phi(self) -> float:
         """Overdispersion that counts now, at least 1."""
-        found = max(1.0, *_chained(self.scales, self.priors, PRIOR_WINDOWS))
+        found = max(1.0, *_chained(self.scales, self.priors))
         return found + SAFETY * max(0.0, found - CHANCE)
 
     def add(self, at: float, weight: float, value: float, variance: float) -> Tempering:
@@ -141,12 +144,12 @@ def priors_of(history: tuple[Scatter, ...]) -> tuple[float, float, float]:
     return scrape, window, min(window * sqrt(window / scrape), MOST_GROWTH * window)
 
 
-def _chained(scales: tuple[Scatter, ...], priors: tuple[float, ...], windows: float) -> list[float]:
+def _chained(scales: tuple[Scatter, ...], priors: tuple[float, ...]) -> list[float]:
     """Overdispersion per length; a longer window is expected to show no less, and half the growth (in logs) on."""
     found: list[float] = []
     growth = 1.0
     for scale, prior in zip(scales, priors, strict=True):
         before = found[-1] if found else 1.0
-        found.append(scale.ratio(max(prior, before * growth), windows if not found else windows / 2))
+        found.append(scale.ratio(max(prior, before * growth), PRIOR_WINDOWS if not found else PRIOR_WINDOWS / 2))
         growth = max(1.0, sqrt(found[-1] / before)) if len(found) > 1 else 1.0
     return found

@@ -84,12 +84,14 @@ def wagers(
     stable: Sample,
     forecast: Array,
     tail_forecast: float,
-    spread: Spread,
+    spread: Spread | None,
     segments: bool,
 ) -> Wagers:
-    """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it."""
+    """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it. `spread` is needed
+    where there is no histogram."""
     if scale.data is Data.HISTOGRAM:
         return _of_buckets(scale, canary, stable, forecast, tail_forecast, segments)
+    assert spread is not None
     weight = canary.count + stable.count
     overall = np.full(len(forecast), float(weight @ forecast / weight.sum()))
     mean = _of_moments(scale.signed, scale.r, canary, stable, forecast, overall, spread, True)[:, 0]

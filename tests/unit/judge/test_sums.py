@@ -46,7 +46,6 @@ def scale_for(cv2: float, squares: bool) -> Scale:
     seen = np.full(2, 100.0)
     history = History(
         count=seen,
-        total=seen,
         squares=2 * seen if squares else None,
         buckets=np.zeros((2, 1)),
         scored=Forecast(seen, seen),
