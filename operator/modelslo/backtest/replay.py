@@ -6,15 +6,14 @@ The same functions judge here and in the live operator.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import exp
 from typing import Any, Final
 
 from modelslo.backtest.observations import ObservationError, counters_of, meta_of
 from modelslo.judge.drift import Detector, Health, began, detect, health_of
+from modelslo.judge.evalues import e_value
 from modelslo.judge.gate import Gate, GateVerdict, advance, verdict_of
 from modelslo.judge.increments import Meters, step_of
 
-_HIGHEST: Final = 700.0
 _LATEST: Final = 1e12
 _DECIDED: Final = {GateVerdict.ROLLBACK: "rollback", GateVerdict.PROMOTE: "promote"}
 
@@ -67,8 +66,8 @@ class Replay:
         if trial is not None:
             verdict = verdict_of(self._gate, self._rules, at)
             answer["reason"] = str(verdict)
-            answer["e_rollback"] = exp(min(trial.e.rollback, _HIGHEST))
-            answer["e_promote"] = exp(min(trial.e.promote, _HIGHEST))
+            answer["e_rollback"] = e_value(trial.e.rollback)
+            answer["e_promote"] = e_value(trial.e.promote)
             # Both may fall due at once: one now, the other one next.
             if verdict in _DECIDED and not (drift is Health.DRIFT and self._said):
                 self._said = True

@@ -14,7 +14,7 @@ from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from modelslo.api.crd import GROUP, PLURAL, VERSION
-from modelslo.cli.errors import UNREACHABLE, CommandError
+from modelslo.cli.errors import NEGATIVE, UNREACHABLE, CommandError
 
 _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TIMEOUT: Final = (5, 30)  # seconds to connect, to answer
@@ -39,6 +39,20 @@ class Cluster:
             ),
             f"ModelSLO {name!r} in namespace {namespace!r}",
         )
+
+    def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """A Deployment; None when there is none."""
+        try:
+            return self._ask(
+                lambda: self._objects.get_namespaced_custom_object(
+                    "apps", "v1", namespace, "deployments", name, _request_timeout=_TIMEOUT
+                ),
+                f"Deployment {name!r} in namespace {namespace!r}",
+            )
+        except CommandError as error:
+            if error.exit_code == NEGATIVE:
+                return None
+            raise
 
     def models(self, namespace: str | None) -> list[dict[str, Any]]:
         """The ModelSLOs of a namespace, or all."""

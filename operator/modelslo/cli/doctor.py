@@ -6,49 +6,30 @@ import argparse
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
-from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.doctor_find import Role, findings
 from modelslo.cli.doctor_look import ask_of, look
 from modelslo.cli.doctor_page import page
-from modelslo.cli.errors import NEGATIVE, CommandError
+from modelslo.cli.errors import NEGATIVE
+from modelslo.cli.ground import local_settings, sound_spec, source_for
 from modelslo.decide.revision import version_of
-from modelslo.engine.asks import selector_of, source_of
-from modelslo.engine.settings import Settings, load_settings
+from modelslo.engine.asks import selector_of
+from modelslo.engine.settings import Settings
 from modelslo.judge.parameters import parameters_of
 from modelslo.judge.timing import timing_of
 from modelslo.observe.evidence import ModelKey
 
 
-class _Deployments(Cluster):
-    """The cluster, with the Deployments of a ModelSLO."""
-
-    def deployment(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """The Deployment; None when there is none."""
-        try:
-            return self._ask(
-                lambda: self._objects.get_namespaced_custom_object(
-                    "apps", "v1", namespace, "deployments", name, _request_timeout=(5, 30)
-                ),
-                f"Deployment {name!r} in namespace {namespace!r}",
-            )
-        except CommandError as error:
-            if error.exit_code == NEGATIVE:
-                return None
-            raise
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0: nothing is wrong."""
-    cluster = _Deployments(arguments.kubeconfig, arguments.context)
+    cluster = Cluster(arguments.kubeconfig, arguments.context)
     model = ModelKey(arguments.namespace or cluster.namespace, arguments.name)
-    spec = _spec(cluster.model(model.namespace, model.name))
+    spec = sound_spec(cluster.model(model.namespace, model.name))
     roles = roles_of(spec, lambda name: cluster.deployment(model.namespace, name))
-    text, sound = examine(model, spec, roles, _settings(arguments.prometheus_url), arguments.prometheus_url)
+    text, sound = examine(model, spec, roles, local_settings(arguments.prometheus_url), arguments.prometheus_url)
     print(text)
     return 0 if sound else NEGATIVE
 
@@ -64,9 +45,7 @@ def examine(
     """The whole text, and whether nothing is wrong. `prometheus_url` goes before that of the spec."""
     now = time.time() if now is None else now
     parameters = parameters_of(spec, timing_of(spec, scale=settings.time_scale, settle=settings.settle))
-    source = source_of(spec, settings.prometheus_url)
-    if prometheus_url is not None:
-        source = replace(source, url=prometheus_url)
+    source = source_for(spec, settings, prometheus_url)
     seen = asyncio.run(look(ask_of(model, source, selector_of(spec), parameters, now), now))
     found = findings(seen, spec, parameters, roles)
     return "\n".join(page(seen, parameters, roles, found)), not any(one.wrong for one in found)
@@ -83,20 +62,3 @@ def roles_of(spec: ModelSLOSpec, deployment: Callable[[str], Mapping[str, Any] |
         version = version_of(content.get("template") or {}, spec.rollout.version_from.env)
         found.append(Role(role, name, body is not None, version, int(content.get("replicas", 1))))
     return tuple(found)
-
-
-def _spec(body: Mapping[str, Any]) -> ModelSLOSpec:
-    try:
-        return parse_spec(body.get("spec"))
-    except InvalidResource as error:
-        lines = "\n".join(f"  {problem}" for problem in error.problems)
-        raise CommandError(f"the spec is not sound:\n{lines}") from None
-
-
-def _settings(url: str | None) -> Settings:
-    """The operator's settings as far as they are known here; the Prometheus given wins."""
-    try:
-        settings = load_settings()
-    except (ValueError, OSError) as error:
-        raise CommandError(f"the operator's settings cannot be read: {error}") from None
-    return settings if url is None else settings.model_copy(update={"prometheus_url": url})

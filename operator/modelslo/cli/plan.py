@@ -8,7 +8,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,16 @@ import yaml
 
 from modelslo.api.crd import KIND
 from modelslo.api.quantity import ratio
-from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
-from modelslo.cli.doctor import _Deployments, _settings, roles_of
+from modelslo.cli.cluster import Cluster
+from modelslo.cli.doctor import roles_of
 from modelslo.cli.errors import MISUSE, CommandError
+from modelslo.cli.ground import local_settings, sound_spec, source_for
 from modelslo.cli.plan_case import Case, Given, case_of_numbers, given_of
 from modelslo.cli.plan_look import Measured, look, measured
 from modelslo.cli.plan_page import as_json, page, span
 from modelslo.decide.rollout import replicas_for
-from modelslo.engine.asks import selector_of, source_of
+from modelslo.engine.asks import selector_of
 from modelslo.engine.settings import Settings
 from modelslo.judge.parameters import Parameters, parameters_of
 from modelslo.judge.planning import Course, Promise, Traffic
@@ -54,19 +54,21 @@ def _case(arguments: argparse.Namespace, given: Given) -> Case:
         metadata = body.get("metadata") or {}
         namespace = arguments.namespace or metadata.get("namespace") or "default"
         model = ModelKey(namespace, str(metadata.get("name", "")))
-        return case_of_spec(model, _spec(body), given, _settings(arguments.prometheus_url), arguments.prometheus_url)
+        return case_of_spec(
+            model, sound_spec(body, MISUSE), given, local_settings(arguments.prometheus_url), arguments.prometheus_url
+        )
     if arguments.name is None:
         return case_of_numbers(given)
-    cluster = _Deployments(arguments.kubeconfig, arguments.context)
+    cluster = Cluster(arguments.kubeconfig, arguments.context)
     model = ModelKey(arguments.namespace or cluster.namespace, arguments.name)
-    spec = _spec(cluster.model(model.namespace, model.name))
+    spec = sound_spec(cluster.model(model.namespace, model.name), MISUSE)
     roles = roles_of(spec, lambda name: cluster.deployment(model.namespace, name))
     stable = next((one for one in roles if one.name == "stable" and one.there), None)
     return case_of_spec(
         model,
         spec,
         given,
-        _settings(arguments.prometheus_url),
+        local_settings(arguments.prometheus_url),
         arguments.prometheus_url,
         stable_version=stable.version if stable else None,
         stable_pods=stable.replicas if stable else None,
@@ -109,9 +111,7 @@ def case_of_spec(
         traffic = Traffic(given.rate or 0.0, (given.cv or 0.0) ** 2)
         remarks = ["Rate and variance are as given.", *given.assumed, *remarks]
     else:
-        source = source_of(spec, settings.prometheus_url)
-        if prometheus_url is not None:
-            source = replace(source, url=prometheus_url)
+        source = source_for(spec, settings, prometheus_url)
         at = time.time() if now is None else now
         evidence = asyncio.run(look(model, source, selector_of(spec), parameters, given.span, at))
         found = measured(evidence, parameters, tempo, stable_version)
@@ -139,14 +139,6 @@ def _shares_of_pods(shares: tuple[float, ...], stable: int) -> tuple[float, ...]
     """The shares that whole pods make; steps that they cannot tell apart merge."""
     counts = dict.fromkeys(replicas_for(share, stable) for share in shares)
     return tuple(count / (count + stable) for count in counts)
-
-
-def _spec(body: Mapping[str, Any]) -> ModelSLOSpec:
-    try:
-        return parse_spec(body.get("spec"))
-    except InvalidResource as error:
-        lines = "\n".join(f"  {problem}" for problem in error.problems)
-        raise CommandError(f"the spec is not sound:\n{lines}", MISUSE) from None
 
 
 def _body_of_file(file: str, name: str | None) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from modelslo.decide.retrain import wanted_retrain
 from modelslo.decide.revision import revision_of, version_of
 from modelslo.decide.rollout import desired_canary_replicas, never_available, step_started, steps_of
 from modelslo.decide.snapshot import Snapshot, Workload
-from modelslo.judge.comparison import e_value
+from modelslo.judge.evalues import e_value
 from modelslo.judge.judgement import CanaryJudgement, Judgement, Verdict
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.scale import Data

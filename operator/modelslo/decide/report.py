@@ -25,7 +25,7 @@ from modelslo.decide.reasons import Reason
 from modelslo.decide.revision import version_of
 from modelslo.decide.snapshot import Snapshot
 from modelslo.judge.budget import Health
-from modelslo.judge.comparison import e_value
+from modelslo.judge.evalues import e_value
 from modelslo.judge.judgement import Judgement
 from modelslo.judge.parameters import Parameters
 

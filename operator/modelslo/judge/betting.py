@@ -135,7 +135,7 @@ def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable:
     return found
 
 
-_HIGHEST: Final = 700.0
+HIGHEST: Final = 700.0
 _LEAST: Final = 1e-300
 
 
@@ -144,5 +144,5 @@ def log_mean_exp(log_wealth: Array, log_mass: Array) -> Array:
 
     From e^700 on it makes no difference any more, nor does it below e^-690.
     """
-    found: Array = np.log(np.maximum(np.exp(np.minimum(log_wealth + log_mass, _HIGHEST)).sum(axis=-1), _LEAST))
+    found: Array = np.log(np.maximum(np.exp(np.minimum(log_wealth + log_mass, HIGHEST)).sum(axis=-1), _LEAST))
     return found

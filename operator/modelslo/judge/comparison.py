@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from math import exp, log, sqrt
+from math import log, sqrt
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,6 @@ from modelslo.judge.parameters import GateParameters, Parameters
 from modelslo.judge.scale import SMALLEST_SEGMENT, Data, Rules
 from modelslo.observe.evidence import NO_SEGMENT, Increment
 
-_HIGHEST: Final = 700.0
 _SEGMENT_MARGINS: Final = 3.0
 
 
@@ -77,11 +76,6 @@ class Comparison:
     rules: Rules | None = None
     gate: Gate = field(default_factory=Gate)
     history: tuple[tuple[Increment, ...], ...] = ()
-
-
-def e_value(log_e: float) -> float:
-    """exp without overflow, for people."""
-    return exp(min(log_e, _HIGHEST))
 
 
 def remembered(comparison: Comparison, cell: Sequence[Increment], stable: str) -> Comparison:

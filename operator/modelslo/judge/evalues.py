@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array, Mask, cap_of, log_mean_exp
+from modelslo.judge.betting import HIGHEST, Array, Mask, cap_of, log_mean_exp
 from modelslo.judge.scale import Rules, Scale
 from modelslo.judge.wagers import Wagers
 
@@ -49,6 +49,11 @@ class EValues:
     tail: float | None = None
     segments_rollback: tuple[float, ...] = ()
     segments_promote: tuple[float, ...] = ()
+
+
+def e_value(log_e: float) -> float:
+    """exp without overflow, for people."""
+    return exp(min(log_e, HIGHEST))
 
 
 def start(scale: Scale, segments: bool) -> Wealth:

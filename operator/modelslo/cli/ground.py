@@ -1,0 +1,38 @@
+"""What `doctor` and `plan` start from: a sound spec, the operator's settings, and the Prometheus to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from modelslo.api.resource import InvalidResource, parse_spec
+from modelslo.api.spec import ModelSLOSpec
+from modelslo.cli.errors import NEGATIVE, CommandError
+from modelslo.engine.asks import source_of
+from modelslo.engine.settings import Settings, load_settings
+from modelslo.observe.ask import Source
+
+
+def sound_spec(body: Mapping[str, Any], exit_code: int = NEGATIVE) -> ModelSLOSpec:
+    """CommandError with every problem when it is not sound."""
+    try:
+        return parse_spec(body.get("spec"))
+    except InvalidResource as error:
+        lines = "\n".join(f"  {problem}" for problem in error.problems)
+        raise CommandError(f"the spec is not sound:\n{lines}", exit_code) from None
+
+
+def local_settings(url: str | None) -> Settings:
+    """The operator's settings as far as they are known here; the Prometheus given wins."""
+    try:
+        settings = load_settings()
+    except (ValueError, OSError) as error:
+        raise CommandError(f"the operator's settings cannot be read: {error}") from None
+    return settings if url is None else settings.model_copy(update={"prometheus_url": url})
+
+
+def source_for(spec: ModelSLOSpec, settings: Settings, url: str | None) -> Source:
+    """The Prometheus of the spec or of the settings; `url` goes before both."""
+    source = source_of(spec, settings.prometheus_url)
+    return source if url is None else replace(source, url=url)
