@@ -28,7 +28,7 @@ from modelslo.engine.asks import selector_of
 from modelslo.engine.settings import Settings
 from modelslo.judge.parameters import Parameters, parameters_of
 from modelslo.judge.planning import Course, Promise, Traffic
-from modelslo.judge.timing import Tempo, timing_of
+from modelslo.judge.timing import timing_of
 from modelslo.observe.evidence import ModelKey
 
 
@@ -91,7 +91,7 @@ def case_of_spec(
         raise CommandError("spec.rollout: is not there, so there is no canary to judge: add it (docs/api.md)", MISUSE)
     scale = settings.time_scale
     parameters = parameters_of(spec, timing_of(spec, scale=scale, settle=settings.settle))
-    timing, gate, tempo = parameters.timing, parameters.gate, Tempo().scaled(scale)
+    timing, gate = parameters.timing, parameters.gate
     stated = given.shares or tuple(ratio(one) for one in spec.rollout.steps)
     shares = stated if given.shares or not stable_pods else _shares_of_pods(stated, stable_pods)
     course = Course(
@@ -102,7 +102,7 @@ def case_of_spec(
         least_age=timing.min_duration,
         least_labels=gate.min_samples,
         interval=timing.interval,
-        block=tempo.block,
+        block=timing.tempo.block,
     )
     remarks = []
     if shares != stated:
@@ -114,7 +114,7 @@ def case_of_spec(
         source = source_for(spec, settings, prometheus_url)
         at = time.time() if now is None else now
         evidence = asyncio.run(look(model, source, selector_of(spec), parameters, given.span, at))
-        found = measured(evidence, parameters, tempo, stable_version)
+        found = measured(evidence, parameters, stable_version)
         traffic, remarks = found.traffic, [_words(found, parameters), *remarks]
     return Case(
         f"ModelSLO {model}",

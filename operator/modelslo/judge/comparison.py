@@ -114,10 +114,15 @@ def _begun(
     segments = (*named, NO_SEGMENT) if named and named != (NO_SEGMENT,) and NO_SEGMENT not in named else named
     segments = () if segments == (NO_SEGMENT,) else segments
     rules = rules_of(parameters, edges, segments, min((share[name] for name in named), default=1.0), comparison.history)
+    return Comparison(rules, before(rules, comparison.history))
+
+
+def before(rules: Rules, cells: Iterable[Sequence[Increment]]) -> Gate:
+    """The gate that has seen these cells of stable, before any rollout."""
     gate = Gate()
-    for cell in comparison.history:
+    for cell in cells:
         gate = advance(gate, rules, Step(cell[0].end, _delta(rules, cell), None), False)
-    return Comparison(rules, gate)
+    return gate
 
 
 def rules_of(

@@ -19,7 +19,7 @@ from modelslo.engine.settings import Settings
 from modelslo.judge.parameters import Parameters, parameters_of
 from modelslo.judge.planning import USUAL_TOP
 from modelslo.judge.scale import Data
-from modelslo.judge.timing import Tempo, timing_of
+from modelslo.judge.timing import timing_of
 from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey
 
 NUMBERS = ["plan", "--rate=2/s", "--cv=1.0"]
@@ -219,19 +219,17 @@ def evidence(per_minute: int = 60, cluster: int = 1, edges: tuple[float, ...] = 
 
 
 def test_rate_variance_and_reach_of_the_buckets() -> None:
-    found = measured(evidence(), parameters(), Tempo())
+    found = measured(evidence(), parameters())
     assert (found.version, found.data) == ("v1", Data.HISTOGRAM)
     assert found.traffic.rate == pytest.approx(66 / 60)  # both arms
     assert found.traffic.cv2 == pytest.approx(1, rel=0.1)
     assert 1 <= found.traffic.phi < 1.3
     assert found.traffic.top == pytest.approx(1.25 * EDGES[-1] / 0.25, rel=0.05)
-    assert measured(evidence(), parameters(), Tempo(), "v2").traffic.cv2 < 1e-5
+    assert measured(evidence(), parameters(), "v2").traffic.cv2 < 1e-5
 
 
 def test_clustered_labels_are_seen() -> None:
-    assert (
-        4 < measured(evidence(cluster=6), parameters(), Tempo()).traffic.phi < 10
-    )  # longer windows are expected worse
+    assert 4 < measured(evidence(cluster=6), parameters()).traffic.phi < 10  # longer windows are expected worse
 
 
 def test_segments_are_added_up() -> None:
@@ -254,17 +252,17 @@ def test_segments_are_added_up() -> None:
     ]
     ordered = tuple(sorted(halves, key=lambda one: (one.end, one.version, one.segment)))
     split = Evidence(whole.model, whole.since, whole.at, ordered, EDGES)
-    one, two = (measured(found, parameters(), Tempo()).traffic for found in (whole, split))
+    one, two = (measured(found, parameters()).traffic for found in (whole, split))
     assert two.rate == pytest.approx(one.rate)
     assert two.cv2 == pytest.approx(one.cv2)
 
 
 def test_without_buckets_squares_serve_and_without_squares_sums() -> None:
-    squares = measured(evidence(edges=(), buckets=()), parameters(), Tempo())
+    squares = measured(evidence(edges=(), buckets=()), parameters())
     assert squares.data is Data.SQUARES
     assert squares.traffic.cv2 == pytest.approx(1, rel=0.1)
     assert "for want of fitting buckets" in squares.words
-    sums = measured(evidence(edges=(), buckets=(), squares=None), parameters(), Tempo())
+    sums = measured(evidence(edges=(), buckets=(), squares=None), parameters())
     assert sums.data is Data.SUMS
     assert sums.traffic.cv2 == pytest.approx(1, rel=0.5)
 
@@ -272,7 +270,7 @@ def test_without_buckets_squares_serve_and_without_squares_sums() -> None:
 def test_a_young_model_has_the_rate_of_its_own_age() -> None:
     whole = evidence()
     young = tuple(one for one in whole.increments if one.start >= UNTIL - 600)
-    found = measured(Evidence(whole.model, whole.since, whole.at, young, EDGES), parameters(), Tempo())
+    found = measured(Evidence(whole.model, whole.since, whole.at, young, EDGES), parameters())
     assert found.seconds == 600
     assert found.traffic.rate == pytest.approx(1.1)
 
@@ -281,7 +279,7 @@ def test_too_few_labels() -> None:
     with pytest.raises(
         CommandError, match=r"version 'v9' got 0 labels in 3600 s, 50 are needed: give a longer --range"
     ):
-        measured(evidence(), parameters(), Tempo(), "v9")
+        measured(evidence(), parameters(), "v9")
 
 
 @pytest.mark.parametrize(
