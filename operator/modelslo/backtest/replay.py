@@ -11,8 +11,9 @@ from typing import Any, Final
 from modelslo.backtest.observations import ObservationError, counters_of, meta_of
 from modelslo.judge.drift import Detector, Health, began, detect, health_of
 from modelslo.judge.evalues import e_value
-from modelslo.judge.gate import Gate, GateVerdict, advance, verdict_of
+from modelslo.judge.gate import Gate, advance
 from modelslo.judge.increments import Meters, step_of
+from modelslo.judge.verdict import GateVerdict, verdict_of
 
 _LATEST: Final = 1e12
 _DECIDED: Final = {GateVerdict.ROLLBACK: "rollback", GateVerdict.PROMOTE: "promote"}

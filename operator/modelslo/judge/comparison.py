@@ -13,10 +13,11 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.gate import HARM, Gate, GateVerdict, Trial, advance, verdict_of
+from modelslo.judge.gate import Gate, Trial, advance
 from modelslo.judge.increments import Delta, Step
 from modelslo.judge.parameters import GateParameters, Parameters
 from modelslo.judge.scale import SMALLEST_SEGMENT, Data, Rules
+from modelslo.judge.verdict import HARM, GateVerdict, verdict_of
 from modelslo.observe.evidence import NO_SEGMENT, Increment
 
 _SEGMENT_MARGINS: Final = 3.0

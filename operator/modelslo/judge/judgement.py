@@ -16,9 +16,9 @@ from modelslo.judge.arms import Arms, seen
 from modelslo.judge.budget import Health, health_of
 from modelslo.judge.cause import Cause, Explanation, explain
 from modelslo.judge.comparison import Compared, Comparison, compared, remembered, says
-from modelslo.judge.gate import HARM, GateVerdict
 from modelslo.judge.invalid import InvalidLosses, add_invalid
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.verdict import HARM, GateVerdict
 from modelslo.observe.evidence import Evidence, Increment, SliceTable
 
 

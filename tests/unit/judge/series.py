@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from modelslo.judge.betting import Array
 from modelslo.judge.evalues import EValues
-from modelslo.judge.gate import Gate, GateVerdict, Trial, advance, verdict_of
+from modelslo.judge.gate import Gate, Trial, advance
 from modelslo.judge.increments import Counters, Meters, Reading, Step, step_of
 from modelslo.judge.scale import Rules
+from modelslo.judge.verdict import GateVerdict, verdict_of
 
 EDGES = tuple(2.0**k for k in range(-5, 6))
 LAG_EDGES = (30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0, 14400.0)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.judge.betting import cap_of, log_mean_exp
-from modelslo.judge.gate import GateVerdict, advance
+from modelslo.judge.gate import advance
 from modelslo.judge.increments import Meters
+from modelslo.judge.verdict import GateVerdict
 from modelslo.judge.wagers import Sample, Spread, wagers
 from tests.unit.judge.series import DT, Process, Rollout, bits, rules_of, together
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modelslo.judge.betting import Array
-from modelslo.judge.gate import GateVerdict
+from modelslo.judge.verdict import GateVerdict
 from tests.unit.judge.series import DT, Rollout, rules_of
 
 COINS: dict[str, Any] = {"edges": (0.0, 0.5, 1.0)}

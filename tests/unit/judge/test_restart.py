@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from modelslo.judge.comparison import Comparison, compared, remembered, says
-from modelslo.judge.gate import GateVerdict
+from modelslo.judge.verdict import GateVerdict
 from modelslo.observe.evidence import Increment, Losses
 from tests.unit.judge.make import INTERVAL, parameters
 

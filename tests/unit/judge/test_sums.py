@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from modelslo.judge.betting import Array, cap_of
-from modelslo.judge.gate import GateVerdict
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.noise import CV2_UNKNOWN, Differences, Noise
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
 from modelslo.judge.tempering import PRIOR
+from modelslo.judge.verdict import GateVerdict
 from modelslo.judge.wagers import Sample, Spread, Wagers, wagers
 from tests.unit.judge.series import Rollout, rules_of
 

@@ -1,0 +1,68 @@
+"""What the canary gate says at one look; it holds however often one looks (decision-statistics section 4.7)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import isfinite, log
+from typing import Final
+
+from modelslo.judge.gate import Gate, Trial
+from modelslo.judge.scale import Rules
+
+HARM: Final = 5.0
+# Nats kept back for what tempering does not see: a wrong promotion is the costlier error.
+PROMOTION_RESERVE: Final = 0.22
+BLOCKS_TO_PROMOTE: Final = 5
+LARGE_BLOCKS: Final = 3
+LARGE_LABELS: Final = 100.0
+
+
+class GateVerdict(StrEnum):
+    """What the gate says at one look. A reason of the closed list."""
+
+    ROLLBACK = "Rollback"
+    PROMOTE = "Promote"
+    INSUFFICIENT_DATA = "InsufficientData"
+    IMMATURE = "Immature"
+    INCIDENT = "Incident"
+    NEAR_MARGIN = "NearMargin"
+    NAN_LOSS = "NaNLoss"
+
+
+def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
+    """What may be said at this look (section 4.7)."""
+    trial = gate.trial
+    if trial is None or trial.first_prediction is None or at < trial.first_prediction + rules.warmup:
+        return GateVerdict.INSUFFICIENT_DATA
+    if gate.watch.frozen:
+        return GateVerdict.INCIDENT
+    if trial.e.rollback >= log(1 / rules.alpha):
+        return GateVerdict.ROLLBACK
+    if trial.e.promote >= log(1 / rules.beta) + PROMOTION_RESERVE and trial.e.rollback < log(HARM):
+        return _promotion(trial, rules, at)
+    if trial.closed is None or at - trial.closed > rules.tempo.quiet:
+        return GateVerdict.INSUFFICIENT_DATA if trial.ripe or trial.closed is not None else GateVerdict.IMMATURE
+    return GateVerdict.NEAR_MARGIN
+
+
+def _enough(trial: Trial, rules: Rules, at: float) -> bool:
+    """Five blocks; three where labels come rarely and many at once, so that five would be a day."""
+    contrast, began = trial.contrast, trial.began
+    if contrast.blocks >= BLOCKS_TO_PROMOTE:
+        return True
+    long = began is not None and at - began >= rules.tempo.slow
+    return long and contrast.blocks >= LARGE_BLOCKS and contrast.canary >= LARGE_LABELS * contrast.blocks
+
+
+def _promotion(trial: Trial, rules: Rules, at: float) -> GateVerdict:
+    """The evidence is there; what else must hold before a promotion."""
+    contrast = trial.contrast
+    if trial.canary_nan:
+        return GateVerdict.NAN_LOSS
+    young = trial.first_prediction is None or at < trial.first_prediction + rules.tempo.least_age
+    if young or not _enough(trial, rules, at):
+        return GateVerdict.INSUFFICIENT_DATA
+    raw = contrast.of_canary - trial.scale.r * contrast.of_stable
+    if isfinite(raw) and raw > 0:
+        return GateVerdict.NEAR_MARGIN
+    return GateVerdict.PROMOTE
