@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -25,7 +25,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from tests.cluster.access import Cluster
+from tests.cluster.access import Cluster, wait_for
 
 START: Final = "test/start"
 RESULT: Final = "test/result"
@@ -200,6 +200,16 @@ def deployment(role: str, version: str, replicas: int, annotations: Mapping[str,
             },
         },
     }
+
+
+def evaluate_again(
+    kubectl: Callable[..., str], status: Callable[[], Mapping[str, Any]], least: int = 6, timeout: float = 30
+) -> None:
+    """Change the spec and wait for an evaluation of it: its time may be that of the one before, on a short grid."""
+    patch = json.dumps({"spec": {"objective": {"minSamples": least}}})
+    changed = json.loads(kubectl("patch", "modelslo", MODEL, "--type=merge", "-p", patch, "-o", "json"))
+    generation = changed["metadata"]["generation"]
+    wait_for("another evaluation", lambda: status()["observedGeneration"] == generation, timeout)
 
 
 def modelslo(prometheus_url: str, job_annotations: Mapping[str, str] | None = None) -> dict[str, Any]:

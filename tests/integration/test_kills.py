@@ -26,7 +26,7 @@ from modelslo.engine.failpoint import INTENT, When, point_of
 from tests.cluster import prometheus
 from tests.cluster.access import Cluster, apply_crds, wait_for
 from tests.integration.running import Operator
-from tests.integration.standin import MODEL, RESULT, START, Api, StandIn, deployment, modelslo
+from tests.integration.standin import MODEL, RESULT, START, Api, StandIn, deployment, evaluate_again, modelslo
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -212,8 +212,8 @@ class Case:
         with self._operator(NO_KILL):
             wait_for(f"the end of {self.scenario.operation}", self._over, timeout=180, every=0.5)
             # What is doubled would come now: two more evaluations.
-            self._evaluate_again(6)
-            self._evaluate_again(7)
+            evaluate_again(self.kubectl, self._status, 6, timeout=60)
+            evaluate_again(self.kubectl, self._status, 7, timeout=60)
             return self._end()
 
     def _set_up(self) -> None:
@@ -240,13 +240,6 @@ class Case:
             **PATIENT_LEASE,
         }
         return Operator(self.cluster.kubeconfig, self.folder, settings=settings)
-
-    def _evaluate_again(self, least: int) -> None:
-        """Change the spec and wait for an evaluation of it: its time may be that of the one before, on a short grid."""
-        patch = json.dumps({"spec": {"objective": {"minSamples": least}}})
-        changed = json.loads(self.kubectl("patch", "modelslo", MODEL, "--type=merge", "-p", patch, "-o", "json"))
-        generation = changed["metadata"]["generation"]
-        wait_for("another evaluation", lambda: self._status()["observedGeneration"] == generation, timeout=60)
 
     def _over(self) -> bool:
         status = self._status()

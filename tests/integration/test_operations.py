@@ -30,7 +30,18 @@ from modelslo.observe.observer import Observer
 from tests.cluster import prometheus
 from tests.cluster.access import Cluster, apply_crds, wait_for
 from tests.cluster.fixtures import Namespace
-from tests.integration.standin import FAIL, HOLD, MODEL, RESULT, START, Api, StandIn, deployment, modelslo
+from tests.integration.standin import (
+    FAIL,
+    HOLD,
+    MODEL,
+    RESULT,
+    START,
+    Api,
+    StandIn,
+    deployment,
+    evaluate_again,
+    modelslo,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -84,10 +95,7 @@ class World:
         self.namespace.kubectl("patch", "modelslo", MODEL, "--type=merge", "-p", json.dumps({"spec": patch}))
 
     def evaluate_again(self) -> None:
-        """Change the spec and wait for an evaluation of it: its time may be that of the one before, on a short grid."""
-        self.spec({"objective": {"minSamples": 6}})
-        generation = self.get("modelslos", MODEL)["metadata"]["generation"]
-        wait_for("another evaluation", lambda: self.status()["observedGeneration"] == generation)
+        evaluate_again(self.namespace.kubectl, self.status)
 
     def record(self, operation: Mapping[str, Any], **more: Any) -> None:
         """Put the record of an operation into status, as a decision would have."""

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Final
 
 from modelslo.api.status import ModelSLOStatus
+from modelslo.cli.ground import observed
 from modelslo.engine.asks import ask_for
 from modelslo.judge.parameters import Parameters
 from modelslo.observe.answer import Answer, Series
@@ -18,7 +19,6 @@ from modelslo.observe.batch import family_of, matchers
 from modelslo.observe.client import PrometheusClient
 from modelslo.observe.evidence import STALENESS, Evidence, ModelKey
 from modelslo.observe.failure import QueryFailure
-from modelslo.observe.observer import Observer
 from modelslo.observe.promql import PART_LABEL, samples_query, selector
 
 DELAY_METRIC: Final = "ml_label_delay_seconds"
@@ -84,11 +84,7 @@ def ask_of(model: ModelKey, source: Source, chosen: Selector, parameters: Parame
 
 async def look(ask: Ask, now: float) -> Look:
     """Asks Prometheus. Nothing is raised for what goes wrong there."""
-    observer = Observer(1)
-    try:
-        evidence = (await observer.observe([ask]))[ask.model]
-    finally:
-        observer.close()
+    evidence = await observed(ask)
     if evidence.gap is not None and evidence.queries and evidence.queries[0].error:
         return Look(now, ask, evidence)
     client = PrometheusClient(ask.source.url, timeout=ask.source.timeout)

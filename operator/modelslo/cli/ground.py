@@ -1,4 +1,4 @@
-"""What `doctor` and `plan` start from: a sound spec, the operator's settings, and the Prometheus to ask."""
+"""What `doctor` and `plan` start from: a sound spec, the operator's settings, the Prometheus and what it has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.errors import NEGATIVE, CommandError
 from modelslo.engine.asks import source_of
 from modelslo.engine.settings import Settings, load_settings
-from modelslo.observe.ask import Source
+from modelslo.observe.ask import Ask, Source
+from modelslo.observe.evidence import Evidence
+from modelslo.observe.observer import Observer
 
 
 def sound_spec(body: Mapping[str, Any], exit_code: int = NEGATIVE) -> ModelSLOSpec:
@@ -36,3 +38,12 @@ def source_for(spec: ModelSLOSpec, settings: Settings, url: str | None) -> Sourc
     """The Prometheus of the spec or of the settings; `url` goes before both."""
     source = source_of(spec, settings.prometheus_url)
     return source if url is None else replace(source, url=url)
+
+
+async def observed(ask: Ask) -> Evidence:
+    """The evidence of one model. Nothing is raised for what goes wrong at Prometheus."""
+    observer = Observer(1)
+    try:
+        return (await observer.observe([ask]))[ask.model]
+    finally:
+        observer.close()

@@ -7,6 +7,7 @@ from itertools import groupby
 from math import floor
 
 from modelslo.cli.errors import NEGATIVE, UNREACHABLE, CommandError
+from modelslo.cli.ground import observed
 from modelslo.judge.comparison import before, rules_of
 from modelslo.judge.history import History
 from modelslo.judge.parameters import Parameters
@@ -15,7 +16,6 @@ from modelslo.judge.scale import Data, scale_of, scores_of
 from modelslo.judge.tempering import PRIOR, priors_of
 from modelslo.observe.ask import Ask, Selector, Source
 from modelslo.observe.evidence import Evidence, ModelKey, NoEvidence
-from modelslo.observe.observer import Observer
 
 _LEAST_LABELS = 50.0
 _WORDS = {
@@ -58,11 +58,7 @@ async def look(
         first_slice=last,
         last_slice=last,
     )
-    observer = Observer(1)
-    try:
-        evidence = (await observer.observe([ask]))[model]
-    finally:
-        observer.close()
+    evidence = await observed(ask)
     if evidence.gap is not None:
         code = NEGATIVE if evidence.gap.reason is NoEvidence.NO_DATA else UNREACHABLE
         mend = "" if code == NEGATIVE else ". Is it the right address? --prometheus-url may name a port-forward"

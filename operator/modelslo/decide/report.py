@@ -181,7 +181,7 @@ def _figures(
     rollout = status.rollout
     if rollout is not None:
         figures["canary"] = _role(judgement, rollout.version, snapshot.canary.ready if snapshot.canary else 0)
-        figures["comparison"] = _comparison(judgement, parameters)
+        figures["comparison"] = _comparison(judgement)
     if judgement.health is not None:
         figures |= _health(judgement.health, parameters)
     return figures
@@ -198,7 +198,7 @@ def _role(judgement: Judgement, version: str | None, ready: int) -> Role:
     )
 
 
-def _comparison(judgement: Judgement, parameters: Parameters) -> Comparison | None:
+def _comparison(judgement: Judgement) -> Comparison | None:
     if judgement.canary is None:
         return None
     found = judgement.canary.compared

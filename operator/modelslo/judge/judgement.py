@@ -254,12 +254,13 @@ def _canary(parameters: Parameters, memory: Memory, scene: Scene, at: float) -> 
     found = says(memory.comparison, gate, at)
     canary_nan = memory.nan.get(scene.canary_version or "", False)
     harm = found.harm or invalid.log_e >= log(HARM)
-    verdict = _VERDICTS.get(found.verdict, Verdict.UNDECIDED if found.ripe or found.blocks else Verdict.IMMATURE)
+    mature = found.ripe or found.blocks > 0
+    verdict = _VERDICTS.get(found.verdict, Verdict.UNDECIDED if mature else Verdict.IMMATURE)
     if invalid.log_e >= log(1 / gate.alpha):
         verdict = Verdict.INVALID_LOSSES
     elif found.verdict is GateVerdict.PROMOTE and found.canary >= gate.min_samples and not harm and not canary_nan:
         verdict = Verdict.NOT_WORSE
-    return CanaryJudgement(verdict, found, invalid, harm, found.ripe or found.blocks > 0, canary_nan)
+    return CanaryJudgement(verdict, found, invalid, harm, mature, canary_nan)
 
 
 def _worse(canary: CanaryJudgement | None) -> bool:
