@@ -14,9 +14,9 @@ from modelslo.api.quantity import UNIT_SECONDS, ratio, seconds
 from modelslo.api.spec import Gate, Rollout
 from modelslo.cli.errors import MISUSE, CommandError
 from modelslo.judge.planning import USUAL_TOP, Course, Promise, Traffic
+from modelslo.judge.tempering import MOST_PRIOR
 
 PICTURES: Final = (".png", ".svg")
-LARGEST_PHI: Final = 30.0
 _RATE: Final = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?)/(?P<unit>[smhd])")
 _LARGEST_CV: Final = 1000.0
 _LONGEST_RANGE: Final = 86_400.0
@@ -112,7 +112,7 @@ def given_of(arguments: argparse.Namespace) -> Given:
         rate=None if arguments.rate is None else _rate(arguments.rate),
         shares=None if arguments.share is None else _shares(arguments.share),
         cv=None if arguments.cv is None else _number("--cv", arguments.cv, 0.0, _LARGEST_CV, "1.0"),
-        phi=None if arguments.phi is None else _number("--phi", arguments.phi, 1.0, LARGEST_PHI, "1.5", least=True),
+        phi=None if arguments.phi is None else _number("--phi", arguments.phi, 1.0, MOST_PRIOR, "1.5", least=True),
         top=None if arguments.top is None else _number("--top", arguments.top, 1.0, 1e9, f"{USUAL_TOP:g}"),
         margin=_percent("--margin", arguments.margin, 1.0, "10%"),
         alpha=_percent("--false-rollback", arguments.false_rollback, 0.5, "5%"),

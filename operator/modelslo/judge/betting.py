@@ -28,7 +28,8 @@ LARGEST_BET: Final = 0.9
 SUM_BETS: Final = np.array([2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.08])
 """Bets on a normalised contrast, where there are only sums (section 5)."""
 _SMALLEST_BEST, _LARGEST_BEST = 1e-4, 0.45
-_FLOOR: Final = 0.05
+FLOOR: Final = 0.05
+"""What a bet leaves of the wealth at least, whatever the loss."""
 _LEAST_SHARE: Final = 1e-9
 _CAP_SHARE, _CAP_SLACK = 1 / 3, 0.75
 
@@ -107,7 +108,7 @@ def log_e(bets: Array, r: float, scores: Array, forecast: Array, scale: Array, b
     )
     if together:
         worst = worst.max(axis=1, keepdims=True)
-    shrink = (1 - _FLOOR) / np.maximum(worst, 1 - _FLOOR)
+    shrink = (1 - FLOOR) / np.maximum(worst, 1 - FLOOR)
     deviation = scores - forecast[:, None]
     of_stable = np.log1p((a_s * shrink)[:, :, None] * deviation)
     of_canary = np.log1p((a_c * shrink)[:, :, None] * (deviation - ((r - 1) * forecast)[:, None]))
@@ -124,7 +125,7 @@ def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable:
     worst = np.maximum(
         np.maximum(a_c * (r * share), a_c * (r * share - 1)), np.maximum(a_s * share, a_s * (share - 1))
     ).max(axis=1, keepdims=True)
-    shrink = (1 - _FLOOR) / np.maximum(worst, 1 - _FLOOR)
+    shrink = (1 - FLOOR) / np.maximum(worst, 1 - FLOOR)
     a_c, a_s = a_c * shrink, a_s * shrink
     found: Array = (
         np.log1p(a_c * (1 - r * share)) * canary.events

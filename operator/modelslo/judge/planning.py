@@ -21,17 +21,20 @@ Times are seconds from the first prediction of the canary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf, isclose, log
 from typing import Final
+
+from modelslo.judge.betting import FLOOR
+from modelslo.judge.gate import BLOCK_LABELS
+from modelslo.judge.verdict import BLOCKS_TO_PROMOTE
 
 RESERVE: Final = 1.5
 """Nats that the mixture over bets costs on top of ln(1/a)."""
 USUAL_TOP: Final = 37.5
 """1.25 times a last edge at 30 times the mean loss, as the buckets should be."""
-_BLOCK_LABELS: Final = 5.0
-_LARGEST_STAKE: Final = 0.95
+_LARGEST_STAKE: Final = 1 - FLOOR
 _SMALLEST_STAKE: Final = 1e-9
 SMALLEST_MARGIN: Final = 1e-4
 LARGEST_MARGIN: Final = 1.0
@@ -56,7 +59,7 @@ _FACTORS: Final = {
     (Outcome.PROMOTE, Luck.TYPICAL): 0.75,
     (Outcome.PROMOTE, Luck.NINE_OF_TEN): 1.4,
 }
-_BLOCKS: Final = {Outcome.ROLLBACK: 2.0, Outcome.PROMOTE: 5.0}
+_BLOCKS: Final = {Outcome.ROLLBACK: 2.0, Outcome.PROMOTE: float(BLOCKS_TO_PROMOTE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +116,7 @@ class Course:
 
     def at(self, share: float) -> Course:
         """The same at one share."""
-        return Course(
-            (share,),
-            self.step_duration,
-            self.warmup,
-            self.delay,
-            self.least_age,
-            self.least_labels,
-            self.interval,
-            self.block,
-        )
+        return replace(self, shares=(share,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,4 +243,4 @@ def _collected(stages: tuple[_Stage, ...], rate: Callable[[float], float], until
 def _block_seconds(traffic: Traffic, course: Course, share: float) -> float:
     """Until both arms have five labels, or one each after ``block``."""
     rarer = traffic.rate * min(share, 1 - share)
-    return max(course.interval, min(_BLOCK_LABELS / rarer, max(course.block, 1 / rarer)))
+    return max(course.interval, min(BLOCK_LABELS / rarer, max(course.block, 1 / rarer)))
