@@ -65,6 +65,9 @@ class Reason(StrEnum):
     CANARY_NOT_WORSE = "CanaryNotWorse"
     APPROVED = "Approved"
     DRIFT = "Drift"
+    # The evidence of a comparison begins again
+    COMPARISON_RESTARTED = "ComparisonRestarted"
+    HISTORY_LOST = "HistoryLost"
     # How an operation ended otherwise than hoped
     PROMOTION_FAILED = "PromotionFailed"
     RETRAIN_FAILED = "RetrainFailed"

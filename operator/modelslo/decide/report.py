@@ -181,7 +181,7 @@ def _figures(
     rollout = status.rollout
     if rollout is not None:
         figures["canary"] = _role(judgement, rollout.version, snapshot.canary.ready if snapshot.canary else 0)
-        figures["comparison"] = _comparison(judgement)
+        figures["comparison"] = status.comparison if _unread(judgement) else _comparison(judgement)
     if judgement.health is not None:
         figures |= _health(judgement.health, parameters)
     return figures
@@ -196,6 +196,11 @@ def _role(judgement: Judgement, version: str | None, ready: int) -> Role:
         samples=round(arm.labels) if arm else 0,
         traffic_share=_rounded(judgement.arms.share(version)) if version else None,
     )
+
+
+def _unread(judgement: Judgement) -> bool:
+    """A restarted operator that cannot read the history yet: what was said before stays said."""
+    return judgement.problem is not None and judgement.canary is not None and judgement.canary.compared.blocks == 0
 
 
 def _comparison(judgement: Judgement) -> Comparison | None:

@@ -113,7 +113,7 @@ def with_parameters(status: ModelSLOStatus, parameters: Parameters, now: datetim
     if rollout is None or rollout.parameters == parameters.gate_digest():
         return status
     fresh = rollout.model_copy(update={"parameters": parameters.gate_digest(), "judged_since": now})
-    return status.model_copy(update={"rollout": fresh})
+    return status.model_copy(update={"rollout": fresh, "comparison": None})
 
 
 def finish(status: ModelSLOStatus, now: datetime) -> ModelSLOStatus:

@@ -19,12 +19,16 @@ _LONGEST_DELAY = 120.0
 
 @dataclass(slots=True)
 class ModelState:
-    """``judged_at`` is the end of what `memory` has taken in. ``lock`` is held by whoever acts for the model."""
+    """``judged_at`` is the end of what `memory` has taken in; ``replaying`` until history could be judged by.
+
+    ``lock`` is held by whoever acts for the model.
+    """
 
     plan: Plan | Unfit
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     memory: Memory = field(default_factory=Memory)
     judged_at: float | None = None
+    replaying: bool = True
     evaluated: bool = False
     restored: bool = False
     failing: str = ""  # which work fails
@@ -34,7 +38,7 @@ class ModelState:
 
     def forget(self) -> None:
         """Judge from the beginning: the history is replayed."""
-        self.memory, self.judged_at = Memory(), None
+        self.memory, self.judged_at, self.replaying = Memory(), None, True
 
     def failed(self, work: str, now: float) -> float:
         """Count a failure of this kind of work; seconds until the next try."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from modelslo.act.deployments import current_replica_set, scale
-from modelslo.act.events import Events
+from modelslo.act.events import Events, Notice
 from modelslo.act.jobs import job_name
 from modelslo.act.kube import DEPLOYMENTS, JOBS, ConflictError, Kube, KubeError, NotFoundError
 from modelslo.act.names import LABEL_MODEL, label_value
@@ -21,6 +21,7 @@ from modelslo.decide.report import stalled
 from modelslo.decide.rollout import desired_canary_replicas
 from modelslo.decide.snapshot import Snapshot
 from modelslo.decide.transition import apply_decision
+from modelslo.engine.afresh import lost_history, restarted_comparison
 from modelslo.engine.clock import Clock
 from modelslo.engine.evaluate import Evaluation, evaluate, prepared, reported, stable_version
 from modelslo.engine.failpoint import INTENT, Failpoint, When
@@ -128,6 +129,9 @@ class Worker:
         snapshot = self._parts.registry.snapshot(model)
         before = prepared(model.status, spec, plan.parameters, snapshot, now)
         result = evaluate(spec, plan.parameters, before, snapshot, state.memory, evidence, now)
+        again = restarted_comparison(model.status, before)
+        if state.replaying and result.judgement.problem is None:
+            again, state.replaying = again or lost_history(before, result.judgement), False
         state.memory, state.evaluated = result.memory, True
         if evidence.gap is None:
             state.judged_at = evidence.at
@@ -140,6 +144,13 @@ class Worker:
         else:
             line = record_line(evidence, result.decision, spec, before, identifier, now)
             await self._record(model, spec, result.decision, status, identifier, line)
+        if again is not None:
+            await self._begins_again(model, spec, again)
+
+    async def _begins_again(self, model: Model, spec: ModelSLOSpec, notice: Notice) -> None:
+        log.warning("%s", notice.note, extra={"model": str(model.key), "reason": notice.reason})
+        if spec.mode is not Mode.DRY_RUN:
+            await self._parts.events.post(subject_of(model), notice)
 
     async def _decided(
         self,
@@ -206,6 +217,9 @@ class Worker:
         status = prepared(model.status, spec, plan.parameters, self._parts.registry.snapshot(model), self._now())
         if status != model.status:
             await self._parts.writer.record(model, status)
+            again = restarted_comparison(model.status, status)
+            if again is not None:
+                await self._begins_again(model, spec, again)
 
     async def _go_on(self, key: ModelKey, state: ModelState) -> None:
         await self._parts.driver.drive(key)

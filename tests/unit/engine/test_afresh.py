@@ -1,0 +1,148 @@
+"""A comparison that begins again at E = 1 says so, once, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from modelslo.api.status import Comparison
+from modelslo.engine.afresh import lost_history, restarted_comparison
+from modelslo.judge.comparison import Compared
+from modelslo.judge.judgement import Judgement, Verdict
+from modelslo.observe.ask import Ask
+from modelslo.observe.evidence import Evidence, Increment, Losses
+from tests.unit.decide.make import judgement, rolling
+from tests.unit.engine.fakes import EVENTS, MODELSLOS, Silent
+from tests.unit.engine.test_engine import World
+
+
+def replayed(labels: float) -> Judgement:
+    found = judgement(Verdict.UNDECIDED)
+    assert found.canary is not None
+    return replace(found, canary=replace(found.canary, compared=Compared(blocks=3, canary=labels)))
+
+
+@pytest.mark.parametrize(("found", "told"), [(0.0, True), (449.0, True), (450.0, False), (700.0, False)])
+def test_history_is_lost_when_fewer_labels_are_read_again_than_were_compared(found: float, told: bool) -> None:
+    status = rolling().model_copy(update={"comparison": Comparison(canary_samples=500)})
+    notice = lost_history(status, replayed(found))
+    assert (notice is not None) is told
+    if notice is not None:
+        assert (notice.type, notice.reason) == ("Warning", "HistoryLost")
+        assert f"has {found:.0f} of the 500 labels" in notice.note
+
+
+def test_a_rollout_that_was_not_compared_so_far_has_lost_nothing() -> None:
+    assert lost_history(rolling(), replayed(0.0)) is None
+
+
+def test_other_parameters_begin_again_and_the_same_do_not() -> None:
+    status = rolling().model_copy(update={"comparison": Comparison(canary_samples=500)})
+    assert restarted_comparison(status, status) is None
+    notice = restarted_comparison(status, rolling(parameters="other"))
+    assert notice is not None
+    assert (notice.type, notice.reason) == ("Normal", "ComparisonRestarted")
+    assert "500 labels" in notice.note
+
+
+class Labels(Silent):
+    """A Prometheus with so many labels of each version in each grid cell since `begins`."""
+
+    def __init__(self, begins: float, versions: tuple[str, ...] = ("v1", "v2")) -> None:
+        super().__init__()
+        self.begins, self.versions, self.gap = begins, versions, None
+
+    def evidence(self, ask: Ask) -> Evidence:
+        cells = [ask.since + ask.grid * number for number in range(round((ask.until - ask.since) / ask.grid))]
+        found = tuple(
+            Increment(start, start + ask.grid, version, "", Losses(60.0, 60.0, (), 120.0), 60.0)
+            for start in cells
+            if start >= self.begins
+            for version in self.versions
+        )
+        newest = dict.fromkeys(self.versions, ask.until)
+        return Evidence(ask.model, ask.since, ask.until, found, newest=newest)
+
+
+def events(world: World) -> list[str]:
+    return [one["reason"] for one in world.kube.of(EVENTS)]
+
+
+async def rolled(world: World) -> dict[str, Any]:
+    """A canary that has been compared for a while; the body of its ModelSLO."""
+    world.add(canary="v2", canary_replicas=1)
+    async with world.running():
+        await world.clock.advance(1200)
+    assert world.status()["comparison"]["canarySamples"] > 300
+    return world.kube.objects["modelslos", "ns", "fraud"]
+
+
+def again(world: World, observer: Silent) -> World:
+    """Another process on the same cluster."""
+    return World(clock=world.clock, observer=observer)
+
+
+def test_a_restart_on_the_same_history_tells_nothing() -> None:
+    async def run() -> None:
+        world = World()
+        world.observer = Labels(0.0)
+        body = await rolled(world)
+        fresh = again(world, Labels(0.0))
+        fresh.add(canary="v2", canary_replicas=1)
+        fresh.kube.put(MODELSLOS, body)
+        async with fresh.running():
+            await fresh.clock.advance(120)
+        assert events(fresh) == []
+        assert fresh.status()["comparison"]["canarySamples"] >= body["status"]["comparison"]["canarySamples"]
+
+    asyncio.run(run())
+
+
+def test_a_restart_without_the_history_warns_once_also_when_prometheus_is_away_at_first() -> None:
+    async def run() -> None:
+        # Given an operator that was restarted in the middle, and a Prometheus that is away, and then new
+        world = World()
+        world.observer = Labels(0.0)
+        body = await rolled(world)
+        silent = Silent()
+        fresh = again(world, silent)
+        fresh.add(canary="v2", canary_replicas=1)
+        fresh.kube.put(MODELSLOS, body)
+        async with fresh.running():
+            await fresh.clock.advance(300)
+            # Then what was said stays said, for as long as nothing else is known
+            known = fresh.status()["comparison"]["canarySamples"]
+            assert known == body["status"]["comparison"]["canarySamples"]
+            assert events(fresh) == []
+            # When it answers
+            silent.evidence = Labels(fresh.clock.now() - 300).evidence  # type: ignore[method-assign]
+            await fresh.clock.advance(600)
+        # Then a person is told, and the comparison goes on with what there is
+        assert events(fresh) == ["HistoryLost"]
+        assert fresh.status()["comparison"]["canarySamples"] < known
+
+    asyncio.run(run())
+
+
+def test_a_checkpoint_of_another_schema_begins_again_with_an_event() -> None:
+    async def run() -> None:
+        world = World()
+        world.observer = Labels(0.0)
+        body = await rolled(world)
+        body["status"]["rollout"]["parameters"] = "an-older-schema"
+        fresh = again(world, Labels(0.0))
+        fresh.add(canary="v2", canary_replicas=1)
+        fresh.kube.put(MODELSLOS, body)
+        now = datetime.fromtimestamp(fresh.clock.now(), UTC)
+        async with fresh.running():
+            await fresh.clock.advance(120)
+        assert events(fresh) == ["ComparisonRestarted"]
+        since = datetime.fromisoformat(fresh.status()["rollout"]["judgedSince"])
+        assert abs((since - now).total_seconds()) <= 60
+        assert fresh.status()["comparison"]["canarySamples"] < 200
+
+    asyncio.run(run())
