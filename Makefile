@@ -70,7 +70,10 @@ bench: venv ## 100 and 500 ModelSLOs on a bare control plane and a real Promethe
 	$(BIN)/python -m tests.bench
 
 .PHONY: test
-test: lint types unit simulation integration e2e ## everything: lint, types, unit, simulation, integration, e2e
+test: venv ## everything: lint, types, unit, simulation, then integration, then e2e
+	$(MAKE) --jobs=2 --output-sync=target lint types unit simulation
+	$(MAKE) integration
+	$(MAKE) e2e
 
 .PHONY: cluster-up
 cluster-up: venv ## bring the kind cluster up (installs and builds what is missing), print its kubeconfig

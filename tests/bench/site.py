@@ -47,8 +47,8 @@ class Site:
     audit: Path | None
     began: float
 
-    def operator(self, name: str = "operator") -> Operator:
-        """To be entered. What is not said here has the defaults of a user's operator."""
+    def operator(self, name: str = "operator", **other: str) -> Operator:
+        """To be entered. What is not said here or in `other` settings has the defaults of a user's operator."""
         settings = {
             "PROMETHEUS_URL": self.prometheus.url,
             "SETTLE": str(self.shape.settle),
@@ -56,6 +56,7 @@ class Site:
             "LEASE_RENEW_DEADLINE": "10",
             "LEASE_RETRY": "2",
             "LEASE_REQUEST_TIMEOUT": "1.8",
+            **other,
         }
         kubeconfig = operator_kubeconfig(self.cluster, self.folder)
         return Operator(kubeconfig, self.folder, name, settings)

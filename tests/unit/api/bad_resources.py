@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final
 
-GONE: Final = object()
+
+class Mark(Enum):
+    """Of a field that is not there."""
+
+    GONE = "gone"
+
+
+GONE: Final = Mark.GONE
 
 POD: Final[dict[str, Any]] = {
     "restartPolicy": "Never",
