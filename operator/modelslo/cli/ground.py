@@ -1,14 +1,19 @@
-"""What `doctor` and `plan` start from: a sound spec, the operator's settings, the Prometheus and what it has."""
+"""What `doctor`, `plan` and `aa` start from: a sound spec, the operator's settings, the Prometheus and what it has."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from modelslo.api.crd import KIND
 from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
-from modelslo.cli.errors import NEGATIVE, CommandError
+from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
 from modelslo.engine.asks import source_of
 from modelslo.engine.settings import Settings, load_settings
 from modelslo.observe.ask import Ask, Source
@@ -47,3 +52,25 @@ async def observed(ask: Ask) -> Evidence:
         return (await observer.observe([ask]))[ask.model]
     finally:
         observer.close()
+
+
+def body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
+    """The ModelSLO of the file, that of this name if one is given."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        documents = list(yaml.safe_load_all(text))
+    except OSError as error:
+        raise CommandError(
+            f"{file}: {error.strerror}: give a file with a {KIND}, or - for standard input", MISUSE
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} is no YAML: {error}", MISUSE) from None
+    models = [one for one in documents if isinstance(one, Mapping) and one.get("kind") == KIND]
+    named = {str((one.get("metadata") or {}).get("name", "")): one for one in models}
+    if name is not None and name not in named:
+        raise CommandError(f"{file} holds no {KIND} {name!r}; it has {', '.join(named) or 'none'}", MISUSE)
+    if not named:
+        raise CommandError(f"{file} holds no {KIND}", MISUSE)
+    if name is None and len(named) > 1:
+        raise CommandError(f"{file} holds {len(named)} of {KIND}: name one of {', '.join(named)}", MISUSE)
+    return named[name] if name is not None else models[0]

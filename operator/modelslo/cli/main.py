@@ -85,11 +85,23 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     add_cluster_arguments(parser)
 
 
+def _aa(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a ModelSLO of the cluster; with -f, of the file")
+    parser.add_argument("-f", "--file", metavar="FILE", help="read the ModelSLO from here, not from a cluster")
+    parser.add_argument("--by", default="pod", metavar="LABEL", help="label that tells replicas apart (default: pod)")
+    parser.add_argument("--version", metavar="VERSION", help="version that is compared with itself (default: stable's)")
+    parser.add_argument("--prometheus-url", metavar="URL", help="ask this one, such as a port-forward")
+    parser.add_argument("--range", default="6h", metavar="TIME", help="how far back Prometheus is read (default: 6h)")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    add_cluster_arguments(parser)
+
+
 COMMANDS: Final = (
     Command("get", "list ModelSLOs, or show one", "modelslo.cli.get:run", _get),
     Command("describe", "all about one ModelSLO, for people", "modelslo.cli.describe:run", _describe),
     Command("doctor", "say what Prometheus has of one ModelSLO, and what is wrong", "modelslo.cli.doctor:run", _doctor),
     Command("plan", "say how long a verdict on a canary will take", "modelslo.cli.plan:run", _plan),
+    Command("aa", "say whether routing and metrics are fit for judging canaries", "modelslo.cli.aa:run", _aa),
     Command("validate", "check files without a cluster", "modelslo.cli.validate:run", _validate),
     Command("backtest", "say what would have been decided on recorded data", "modelslo.cli.backtest:run", _backtest),
     Command("run", "be the operator", "modelslo.cli.run:run"),

@@ -7,19 +7,13 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-import yaml
-
-from modelslo.api.crd import KIND
 from modelslo.api.quantity import ratio
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.doctor import roles_of
 from modelslo.cli.errors import MISUSE, CommandError
-from modelslo.cli.ground import local_settings, sound_spec, source_for
+from modelslo.cli.ground import body_of_file, local_settings, sound_spec, source_for
 from modelslo.cli.plan_case import Case, Given, case_of_numbers, given_of
 from modelslo.cli.plan_look import Measured, look, measured
 from modelslo.cli.plan_page import as_json, page, span
@@ -50,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _case(arguments: argparse.Namespace, given: Given) -> Case:
     if arguments.file is not None:
-        body = _body_of_file(arguments.file, arguments.name)
+        body = body_of_file(arguments.file, arguments.name)
         metadata = body.get("metadata") or {}
         namespace = arguments.namespace or metadata.get("namespace") or "default"
         model = ModelKey(namespace, str(metadata.get("name", "")))
@@ -139,25 +133,3 @@ def _shares_of_pods(shares: tuple[float, ...], stable: int) -> tuple[float, ...]
     """The shares that whole pods make; steps that they cannot tell apart merge."""
     counts = dict.fromkeys(replicas_for(share, stable) for share in shares)
     return tuple(count / (count + stable) for count in counts)
-
-
-def _body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
-    """The ModelSLO of the file, that of this name if one is given."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        documents = list(yaml.safe_load_all(text))
-    except OSError as error:
-        raise CommandError(
-            f"{file}: {error.strerror}: give a file with a {KIND}, or - for standard input", MISUSE
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} is no YAML: {error}", MISUSE) from None
-    models = [one for one in documents if isinstance(one, Mapping) and one.get("kind") == KIND]
-    named = {str((one.get("metadata") or {}).get("name", "")): one for one in models}
-    if name is not None and name not in named:
-        raise CommandError(f"{file} holds no {KIND} {name!r}; it has {', '.join(named) or 'none'}", MISUSE)
-    if not named:
-        raise CommandError(f"{file} holds no {KIND}", MISUSE)
-    if name is None and len(named) > 1:
-        raise CommandError(f"{file} holds {len(named)} of {KIND}: name one of {', '.join(named)}", MISUSE)
-    return named[name] if name is not None else models[0]

@@ -119,7 +119,7 @@ def given_of(arguments: argparse.Namespace) -> Given:
         beta=_percent("--false-promote", arguments.false_promote, 0.5, "5%"),
         delay=None if arguments.delay is None else _duration("--delay", arguments.delay, zero=True),
         within=tuple(_duration("--within", one) for one in arguments.within.split(",")) if arguments.within else (),
-        span=_span(arguments.range),
+        span=range_of(arguments.range),
         picture=None if arguments.picture is None else _picture(arguments.picture),
     )
 
@@ -188,7 +188,8 @@ def _duration(option: str, text: str, *, zero: bool = False) -> float:
         raise CommandError(f"{option}: {error}", MISUSE) from None
 
 
-def _span(text: str) -> float:
+def range_of(text: str) -> float:
+    """`--range` in seconds."""
     found = _duration("--range", text)
     if found > _LONGEST_RANGE:
         raise _wrong("--range", text, "is longer than a day", "raw samples are read: write 1d or less, such as 6h")

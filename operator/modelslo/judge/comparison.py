@@ -232,7 +232,7 @@ def _segments(trial: Trial, rules: Rules) -> tuple[SegmentVerdict, ...]:
     e = trial.e
     if len(e.segments_rollback) != len(rules.segments):  # small ones were pooled
         return ()
-    guilty = _e_bh(e.segments_rollback, rules.alpha)
+    guilty = e_bh(e.segments_rollback, rules.alpha)
     return tuple(
         SegmentVerdict(name or "others", back, forth, number in guilty)
         for number, (name, back, forth) in enumerate(
@@ -241,7 +241,7 @@ def _segments(trial: Trial, rules: Rules) -> tuple[SegmentVerdict, ...]:
     )
 
 
-def _e_bh(log_e: Sequence[float], alpha: float) -> frozenset[int]:
+def e_bh(log_e: Sequence[float], alpha: float) -> frozenset[int]:
     """Indices that e-BH rejects at false discovery rate `alpha`: the k largest with E >= G / (alpha k) (Wang & Ramdas
     2022)."""
     order = sorted(range(len(log_e)), key=lambda index: -log_e[index])

@@ -1,0 +1,125 @@
+"""`modelslo aa`: its page, its JSON and its errors, without a server."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelslo.cli import aa
+from modelslo.cli.aa_page import Case, as_json, page
+from modelslo.cli.errors import CommandError
+from modelslo.cli.main import main
+from modelslo.engine.settings import Settings
+from modelslo.judge.aa import compare_replicas
+from modelslo.observe.ask import Ask
+from modelslo.observe.evidence import Evidence, Increment, ModelKey
+from tests.unit.judge.make import parameters, spec_of
+from tests.unit.judge.test_aa import EDGES, HOUR, increments
+
+MODEL = ModelKey("shop", "fraud")
+
+
+def case(means: dict[str, float], labels: int = 20, times_predictions: dict[str, float] | None = None) -> Case:
+    found = increments(means, 240, labels, coverage=0.5)
+    lossy = [
+        replace(one, predictions=one.predictions * (times_predictions or {}).get(one.version, 1.0)) for one in found
+    ]
+    report = compare_replicas(parameters(), lossy, EDGES, HOUR)
+    return Case(MODEL, "v1", "pod", parameters(), report, 0.0, HOUR, 240 * 60.0)
+
+
+def test_a_fit_one() -> None:
+    text = "\n".join(page(case({"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0})))
+    assert text.startswith("A/A check of ModelSLO shop/fraud: replicas of version 'v1' by 'pod'\n")
+    assert "compared for 3h, after 1h of history" in text
+    assert "FIT: a canary with stable's own model would have been promoted" in text
+    assert "promoted after" in text
+    assert "differs" not in text.replace("no replica differs", "")
+
+
+def test_an_unfit_one_names_the_replica() -> None:
+    text = "\n".join(page(case({"pod-a": 1.0, "pod-b": 1.6, "pod-c": 1.0, "pod-d": 1.0})))
+    (line,) = (line for line in text.splitlines() if line.endswith("differs"))
+    assert line.split()[0] == "pod-b"
+    assert "UNFIT: replicas of one version differ by more than the margin" in text
+    assert "What differs was taken out" in text
+
+
+def test_labels_that_get_lost_are_remarked() -> None:
+    found = case({"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0}, times_predictions={"pod-b": 2.0})
+    assert any("of the predictions of pod-b have labels" in line for line in page(found))
+
+
+def test_json_says_the_same() -> None:
+    found = as_json(case({"pod-a": 1.0, "pod-b": 1.6, "pod-c": 1.0, "pod-d": 1.0}))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["fitness"] == "Unfit"
+    assert [one["name"] for one in found["replicas"] if one["differs"]] == ["pod-b"]
+    assert found["threshold"] == pytest.approx(20)
+
+
+def _asked(monkeypatch: pytest.MonkeyPatch, found: list[Increment]) -> list[Ask]:
+    asked: list[Ask] = []
+
+    async def observed(ask: Ask) -> Evidence:
+        asked.append(ask)
+        return Evidence(ask.model, ask.since, ask.until, tuple(found), EDGES)
+
+    monkeypatch.setattr("modelslo.cli.plan_look.observed", observed)
+    return asked
+
+
+def _wanted(version: str | None = "v1", by: str = "pod") -> aa.Wanted:
+    return aa.Wanted(MODEL, spec_of(), by, 6 * HOUR, version)
+
+
+def test_only_the_version_is_asked_for_and_replicas_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _asked(monkeypatch, increments({"pod-a": 1.0, "pod-b": 1.0}, 240, 20))
+    found = aa.case_of(_wanted(), Settings(prometheus_url="http://p"), None, now=241 * 60.0)
+    (ask,) = asked
+    assert ask.selector.version_label == "pod"
+    assert ("model_version", "v1") in ask.selector.match
+    assert ask.until - ask.since == 6 * HOUR
+    assert found.since - found.begins == pytest.approx(80 * 60)  # a third of what there is
+
+
+def test_without_a_version_it_is_the_one_with_most_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _asked(monkeypatch, increments({"v7": 1.0, "v8": 1.0}, 240, 20))
+    found = aa.case_of(_wanted(None), Settings(prometheus_url="http://p"), None, now=240 * 60.0)
+    assert found.version == "v7"
+    assert [ask.selector.version_label for ask in asked] == ["model_version", "pod"]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"pod-a": 1.0}, "have only one value, 'pod-a' for 'pod': name the label that tells replicas apart"),
+        ({"": 1.0}, "have no such label for 'pod'"),
+    ],
+)
+def test_what_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch, found: dict[str, float], message: str) -> None:
+    _asked(monkeypatch, increments(found, 60, 5))
+    with pytest.raises(CommandError, match=message):
+        aa.case_of(_wanted(), Settings(prometheus_url="http://p"), None, now=3600.0)
+
+
+def test_a_label_that_is_the_same_on_all() -> None:
+    with pytest.raises(CommandError, match="'model_version' is the same on all replicas"):
+        aa.case_of(_wanted(by="model_version"), Settings(prometheus_url="http://p"), None, now=3600.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--by=a-b"], "--by: 'a-b' is no label name"),
+        (["--range=2d"], "--range: '2d' is longer than a day"),
+        ([], "name a ModelSLO of the cluster, or give a file"),
+        (["-f", "nowhere.yaml"], "nowhere.yaml: No such file or directory"),
+    ],
+)
+def test_wrong_usage(options: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["aa", *options]) == 2
+    assert message in capsys.readouterr().err
