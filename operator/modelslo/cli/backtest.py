@@ -3,18 +3,176 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
+from modelslo.api.quantity import seconds
+from modelslo.backtest.course import course
 from modelslo.backtest.jsonl import LineError, replay_lines
-from modelslo.cli.errors import MISUSE, CommandError
+from modelslo.backtest.outcome import Outcome
+from modelslo.backtest.recording import Recording
+from modelslo.backtest.span import header_for, misfit
+from modelslo.backtest.variants import Variant, VariantError, variants_of
+from modelslo.cli.backtest_html import html
+from modelslo.cli.backtest_page import Report, as_json, page
+from modelslo.cli.backtest_read import read
+from modelslo.cli.backtest_tape import load
+from modelslo.cli.cluster import Cluster
+from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
+from modelslo.cli.ground import body_of_file, local_settings, source_for
+from modelslo.engine.asks import tick_of
+from modelslo.engine.settings import Settings
+from modelslo.observe.evidence import ModelKey
+
+_DEFAULT = 86_400.0
+_LONGEST = 31 * 86_400.0
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if not arguments.jsonl:
-        raise CommandError("say --jsonl: observations on standard input, decisions on standard output", MISUSE)
+    if arguments.jsonl:
+        return _jsonl()
+    model, raw = _model(arguments)
+    settings = local_settings(arguments.prometheus_url)
+    try:
+        variants = variants_of(raw, arguments.what_if, settings)
+    except VariantError as error:
+        raise CommandError(str(error), MISUSE) from None
+    if arguments.html is not None:
+        _writable(Path(arguments.html))
+    recording = _recording(arguments, model, variants, settings)
+    report = replayed(recording, variants, (arguments.stable, arguments.canary))
+    if arguments.output == "json":
+        print(json.dumps(as_json(report), indent=2, allow_nan=False))
+    else:
+        print("\n".join(page(report)))
+    if arguments.html is not None:
+        Path(arguments.html).write_text(html(report), encoding="utf-8")
+        print(f"The report is in {arguments.html}.", file=sys.stderr)
+    return 0
+
+
+def replayed(
+    recording: Recording, variants: tuple[Variant, ...], named: tuple[str | None, str | None] = (None, None)
+) -> Report:
+    """Every variant over the whole recording. CommandError when there is nothing to judge."""
+    header = recording.header
+    labels = sum(cell.increment.losses.count for cell in recording.cells)
+    if not recording.cells:
+        raise CommandError(
+            f"Prometheus had no series of {header.model} from {_text(header.begin)} to {_text(header.end)}: "
+            "`modelslo doctor` says which label excludes them",
+            NEGATIVE,
+        )
+    served = {cell.increment.version for cell in recording.cells}
+    for option, version in zip(("--stable", "--canary"), named, strict=True):
+        if version is not None and version not in served:
+            raise CommandError(
+                f"{option}: {version!r} served nothing in that time; it has {', '.join(sorted(served))}", MISUSE
+            )
+    outcomes = tuple(
+        Outcome(one, tuple(course(one.spec, one.parameters, recording, header.begin, header.end, named)))
+        for one in variants
+    )
+    return Report(header.model, _time(header.begin), _time(header.end), labels, outcomes)
+
+
+def _jsonl() -> int:
     try:
         # Bytes: JSON is UTF-8, whatever the locale says.
         replay_lines(sys.stdin.buffer, sys.stdout)
     except LineError as error:
         raise CommandError(str(error), MISUSE) from None
     return 0
+
+
+def _model(arguments: argparse.Namespace) -> tuple[ModelKey, Mapping[str, Any]]:
+    """Whose backtest it is, and its spec as it is written."""
+    if arguments.file is not None:
+        body = body_of_file(arguments.file, arguments.name)
+        metadata = body.get("metadata") or {}
+        namespace = arguments.namespace or metadata.get("namespace") or "default"
+        return ModelKey(namespace, str(metadata.get("name", ""))), body.get("spec") or {}
+    if arguments.name is None:
+        raise CommandError(
+            "name a ModelSLO of the cluster, or give a file (-f FILE); or say --jsonl: observations on standard input, "
+            "decisions on standard output",
+            MISUSE,
+        )
+    cluster = Cluster(arguments.kubeconfig, arguments.context)
+    model = ModelKey(arguments.namespace or cluster.namespace, arguments.name)
+    return model, cluster.model(model.namespace, model.name).get("spec") or {}
+
+
+def _recording(
+    arguments: argparse.Namespace, model: ModelKey, variants: tuple[Variant, ...], settings: Settings
+) -> Recording:
+    """What Prometheus had; what the file of --record holds is not read again."""
+    path = Path(arguments.record) if arguments.record is not None else None
+    kept = load(path) if path is not None else None
+    if kept is None:
+        begin, end = _times(arguments, variants[0], time.time())
+        header = header_for(variants, model, begin, end)
+    else:
+        header = kept.header
+        if arguments.begin is not None or arguments.end is not None:
+            raise CommandError(
+                f"--record: {path} is a recording from {_text(header.begin)} to {_text(header.end)} already: leave "
+                "--from and --to out, or give another file",
+                MISUSE,
+            )
+        problem = misfit(header, variants, model)
+        if problem:
+            raise CommandError(f"--record: {path} does not serve: {problem}: give another file", MISUSE)
+    if kept is not None and kept.complete:
+        return kept
+    source = source_for(variants[0].spec, settings, arguments.prometheus_url)
+    return read(header, kept, variants[0], source, path)
+
+
+def _times(arguments: argparse.Namespace, variant: Variant, now: float) -> tuple[float, float]:
+    """First and last grid time; the first one is exclusive."""
+    interval = variant.parameters.timing.interval
+    end = tick_of(now if arguments.end is None else _moment("--to", arguments.end, now), interval)
+    begin = tick_of(now - _DEFAULT if arguments.begin is None else _moment("--from", arguments.begin, now), interval)
+    end = min(end, tick_of(now, interval))
+    if begin >= end:
+        raise CommandError(f"--from: {_text(begin)} is not before --to, {_text(end)}", MISUSE)
+    if end - begin > _LONGEST:
+        raise CommandError("--from: more than 31 days before --to: give a shorter time", MISUSE)
+    return begin, end
+
+
+def _moment(option: str, text: str, now: float) -> float:
+    """Unix seconds of an RFC 3339 time, or of so long ago."""
+    try:
+        return now - seconds(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise CommandError(
+            f"{option}: {text!r} is no time: write such as 2026-11-22T08:00:00Z, or how long ago, such as 12h", MISUSE
+        ) from None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _writable(path: Path) -> None:
+    """Before an hour of reading, not after it."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise CommandError(f"--html: {path}: {error.strerror}", MISUSE) from None
+
+
+def _time(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _text(at: float) -> str:
+    return f"{_time(at):%FT%TZ}"

@@ -60,9 +60,27 @@ def _doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _backtest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a ModelSLO of the cluster; with -f, of the file")
+    parser.add_argument("-f", "--file", metavar="FILE", help="read the ModelSLO from here, not from a cluster")
+    parser.add_argument("--from", dest="begin", metavar="TIME", help="RFC 3339, or how long ago: 24h (the default)")
+    parser.add_argument("--to", dest="end", metavar="TIME", help="RFC 3339, or how long ago (default: now)")
+    parser.add_argument("--stable", metavar="VERSION", help="who was stable at first (default: as the traffic shows)")
+    parser.add_argument("--canary", metavar="VERSION", help="the only canary to be judged (default: every newcomer)")
+    parser.add_argument(
+        "--what-if",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE[,...]",
+        help="beside it another variant: spec.rollout.gate.margin=5%%; may be repeated",
+    )
+    parser.add_argument("--record", metavar="FILE", help="keep there what is read; what is there is not read again")
+    parser.add_argument("--html", metavar="FILE", help="write a report with plots, in one file")
+    parser.add_argument("--prometheus-url", metavar="URL", help="ask this one, such as a port-forward")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     parser.add_argument(
         "--jsonl", action="store_true", help="observations on standard input, decisions on standard output"
     )
+    add_cluster_arguments(parser)
 
 
 def _plan(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,255 @@
+"""What Prometheus had of one model over a time: enough to give each evaluation its evidence again. Pure.
+
+A recording is a list of chunks; each is one line of JSON, so that reading can be broken off and gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import inf, isfinite, nan
+from typing import Any, Final
+
+from modelslo.observe.ask import Ask
+from modelslo.observe.cells import Cell, on_common_edges
+from modelslo.observe.evidence import (
+    STALENESS,
+    Evidence,
+    Gap,
+    Increment,
+    Losses,
+    ModelKey,
+    NoEvidence,
+    SliceTable,
+)
+from modelslo.observe.slices import PackedSlices, Row
+
+SCHEMA: Final = 1
+_NUMBERS: Final = {"nan": nan, "inf": inf, "-inf": -inf}
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a recording is of. Times in Unix seconds; ``series`` names the series that were read, as text.
+
+    Cells of ``grid`` seconds cover (since, until]; the slices are of ``slice_length`` seconds. What was read is enough
+    to evaluate at the grid times in (begin, end].
+    """
+
+    model: ModelKey
+    series: str
+    grid: float
+    slice_length: float
+    since: float
+    until: float
+    first_slice: int
+    last_slice: int
+    begin: float
+    end: float
+
+    def line(self) -> str:
+        plain = {
+            "modelsloRecording": SCHEMA,
+            "namespace": self.model.namespace,
+            "name": self.model.name,
+            "series": self.series,
+            "grid": self.grid,
+            "sliceLength": self.slice_length,
+            "since": self.since,
+            "until": self.until,
+            "firstSlice": self.first_slice,
+            "lastSlice": self.last_slice,
+            "begin": self.begin,
+            "end": self.end,
+        }
+        return json.dumps(plain, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Cells in (since, until], and slices up to ``last_slice`` that no earlier chunk has."""
+
+    since: float
+    until: float
+    last_slice: int
+    cells: tuple[Cell, ...]
+    rows: tuple[Row, ...]
+
+    def line(self) -> str:
+        plain = {
+            "since": self.since,
+            "until": self.until,
+            "lastSlice": self.last_slice,
+            "cells": [_plain_cell(cell) for cell in self.cells],
+            "slices": [[index, version, _plain(total), _plain(count)] for index, version, total, count in self.rows],
+        }
+        return json.dumps(plain, separators=(",", ":"), allow_nan=False)
+
+
+def chunk_of(evidence: Evidence, last_slice: int) -> Chunk:
+    """The chunk that `evidence` holds."""
+    cells = tuple(Cell(one, evidence.edges if one.losses.buckets else ()) for one in evidence.increments)
+    rows: list[Row] = []
+    for one in evidence.slices.slices if evidence.slices is not None else ():
+        rows += [(one.index, version, total, count) for version, (total, count) in sorted(one.by_version.items())]
+    return Chunk(evidence.since, evidence.at, last_slice, cells, tuple(rows))
+
+
+def header_of(line: str) -> Header:
+    """The first line of a file. Raises RecordingError."""
+    plain = _parsed(line)
+    if plain.get("modelsloRecording") != SCHEMA:
+        raise RecordingError(f"its first line is of no recording of schema {SCHEMA}: record anew into another file")
+    try:
+        return Header(
+            ModelKey(str(plain["namespace"]), str(plain["name"])),
+            str(plain["series"]),
+            float(plain["grid"]),
+            float(plain["sliceLength"]),
+            float(plain["since"]),
+            float(plain["until"]),
+            int(plain["firstSlice"]),
+            int(plain["lastSlice"]),
+            float(plain["begin"]),
+            float(plain["end"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordingError(f"its first line is damaged ({error}): record anew into another file") from None
+
+
+def chunk_in(line: str) -> Chunk:
+    """Any other line. Raises RecordingError."""
+    plain = _parsed(line)
+    try:
+        return Chunk(
+            float(plain["since"]),
+            float(plain["until"]),
+            int(plain["lastSlice"]),
+            tuple(_cell(one) for one in plain["cells"]),
+            tuple((int(index), str(version), _number(a), _number(b)) for index, version, a, b in plain["slices"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordingError(f"a chunk is damaged ({error})") from None
+
+
+class Recording:
+    """The chunks of one recording, in order. Gives the evidence that the live operator would have had."""
+
+    def __init__(self, header: Header, chunks: Iterable[Chunk] = ()) -> None:
+        self.header = header
+        self.cells: list[Cell] = []
+        self._ends: list[float] = []
+        self._rows: dict[int, list[Row]] = {}
+        self.until = header.since
+        self.last_slice = header.first_slice - 1
+        self._table: SliceTable | None = None
+        for chunk in chunks:
+            self.add(chunk)
+
+    @property
+    def complete(self) -> bool:
+        return self.until >= self.header.until
+
+    def add(self, chunk: Chunk) -> None:
+        """Raises RecordingError unless it is the next one."""
+        if chunk.since != self.until or chunk.until <= chunk.since:
+            raise RecordingError(f"a chunk begins at {chunk.since:.0f}, and {self.until:.0f} is next")
+        self.cells += chunk.cells
+        self._ends += [cell.increment.end for cell in chunk.cells]
+        for row in chunk.rows:
+            self._rows.setdefault(row[0], []).append(row)
+        self.until, self.last_slice = chunk.until, chunk.last_slice
+
+    def between(self, since: float, until: float) -> list[Cell]:
+        """Cells that end in (since, until]."""
+        return self.cells[bisect_right(self._ends, since) : bisect_right(self._ends, until)]
+
+    def evidence(self, ask: Ask) -> Evidence:
+        """What Prometheus would have answered to `ask`, whose grid and slices are those of the recording."""
+        cells = self.between(ask.since, ask.until)
+        newest = {cell.increment.version: cell.increment.end for cell in self.between(ask.until - STALENESS, ask.until)}
+        if not cells and not newest:
+            gap = Gap(NoEvidence.NO_DATA, f"Prometheus had no sample of {ask.selector.metric}_count then.")
+            return Evidence(ask.model, ask.since, ask.until, slices=self._slices(ask), gap=gap)
+        increments, edges, notes = on_common_edges(cells)
+        return Evidence(
+            ask.model, ask.since, ask.until, increments, edges, newest, slices=self._slices(ask), notes=notes
+        )
+
+    def _slices(self, ask: Ask) -> SliceTable:
+        """The table of the window; the same object while no slice has closed, as live."""
+        table, first, last = self._table, ask.first_slice, ask.last_slice
+        if table is not None and (table.first, table.last) == (first, last):
+            return table
+        kept, after = PackedSlices(()), first - 1
+        if table is not None and table.first <= first and table.last <= last and isinstance(table.slices, PackedSlices):
+            kept, after = table.slices, table.last
+        rows = [row for index in range(after + 1, last + 1) for row in self._rows.get(index, ())]
+        self._table = SliceTable(ask.slice_length, first, last, kept.moved(first, rows))
+        return self._table
+
+
+def _plain_cell(cell: Cell) -> dict[str, Any]:
+    one = cell.increment
+    plain: dict[str, Any] = {
+        "at": [one.start, one.end],
+        "version": one.version,
+        "segment": one.segment,
+        "losses": [_plain(one.losses.count), _plain(one.losses.total)],
+        "counted": [_plain(one.predictions), _plain(one.invalid)],
+    }
+    if one.losses.squares is not None:
+        plain["squares"] = _plain(one.losses.squares)
+    if cell.edges:
+        plain |= {"edges": list(cell.edges), "buckets": [_plain(count) for count in one.losses.buckets]}
+    return plain
+
+
+def _cell(plain: Mapping[str, Any]) -> Cell:
+    start, end = plain["at"]
+    count, total = plain["losses"]
+    predictions, invalid = plain["counted"]
+    squares = plain.get("squares")
+    losses = Losses(
+        _number(count),
+        _number(total),
+        tuple(_number(one) for one in plain.get("buckets", ())),
+        None if squares is None else _number(squares),
+    )
+    return Cell(
+        Increment(
+            float(start),
+            float(end),
+            str(plain["version"]),
+            str(plain["segment"]),
+            losses,
+            _number(predictions),
+            _number(invalid),
+        ),
+        tuple(float(edge) for edge in plain.get("edges", ())),
+    )
+
+
+def _plain(value: float) -> float | str:
+    """JSON has no NaN, and it matters here."""
+    return value if isfinite(value) else str(value)
+
+
+def _number(value: Any) -> float:
+    return _NUMBERS[value] if isinstance(value, str) else float(value)
+
+
+def _parsed(line: str) -> Mapping[str, Any]:
+    try:
+        plain = json.loads(line)
+    except ValueError as error:
+        raise RecordingError(f"a line is no JSON ({error})") from None
+    if not isinstance(plain, dict):
+        raise RecordingError("a line is no JSON object")
+    return plain

@@ -1,0 +1,102 @@
+"""Which time is replayed, and what has to be read for it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import floor
+
+from modelslo.api.status import ModelSLOStatus
+from modelslo.backtest.course import NOWHERE
+from modelslo.backtest.recording import Header, Recording
+from modelslo.backtest.variants import Variant
+from modelslo.engine.asks import ask_for, history, selector_of, slices_of
+from modelslo.observe.ask import Ask, Source
+from modelslo.observe.evidence import ModelKey
+
+# Two hours at an interval of a minute: some megabytes of raw samples.
+CHUNK_CELLS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What some variants need; see Header."""
+
+    since: float
+    until: float
+    first_slice: int
+    last_slice: int
+
+
+def need_of(variants: Sequence[Variant], model: ModelKey, begin: float, end: float) -> Need:
+    """To evaluate at the grid times in (begin, end]; both on the grid."""
+    found = []
+    for one in variants:
+        timing, selector = one.parameters.timing, selector_of(one.spec)
+        first, last = begin + timing.interval - timing.settle, end - timing.settle
+        ask = ask_for(model, NOWHERE, selector, one.parameters, ModelSLOStatus(), None, begin + timing.interval)
+        slices = slices_of(one.parameters, first)[0], slices_of(one.parameters, last)[1]
+        found.append((min(ask.since, first - history(timing)), last, *slices))
+    return Need(
+        min(one[0] for one in found),
+        max(one[1] for one in found),
+        min(one[2] for one in found),
+        max(one[3] for one in found),
+    )
+
+
+def header_for(variants: Sequence[Variant], model: ModelKey, begin: float, end: float) -> Header:
+    need, first = need_of(variants, model, begin, end), variants[0]
+    series = json.dumps(asdict(selector_of(first.spec)), sort_keys=True)
+    timing = first.parameters.timing
+    return Header(
+        model,
+        series,
+        timing.interval,
+        timing.slice,
+        need.since,
+        need.until,
+        need.first_slice,
+        need.last_slice,
+        begin,
+        end,
+    )
+
+
+def misfit(header: Header, variants: Sequence[Variant], model: ModelKey) -> str:
+    """Why a recording does not serve these variants; empty when it does."""
+    wanted = header_for(variants, model, header.begin, header.end)
+    if header.model != wanted.model:
+        return f"it is of {header.model}"
+    if header.series != wanted.series:
+        return "it is of other series (spec.indicator)"
+    if (header.grid, header.slice_length) != (wanted.grid, wanted.slice_length):
+        return "it has another grid (spec.interval, spec.objective.slice)"
+    if (
+        wanted.since < header.since
+        or wanted.until > header.until
+        or wanted.first_slice < header.first_slice
+        or wanted.last_slice > header.last_slice
+    ):
+        return "a window or a delay of the ModelSLO reaches further than was read"
+    return ""
+
+
+def asks_of(recording: Recording, variant: Variant, source: Source) -> Iterator[Ask]:
+    """What is still to be read, chunk by chunk; each ask goes on where the recording ends by then."""
+    header = recording.header
+    while not recording.complete:
+        until = min(recording.until + CHUNK_CELLS * header.grid, header.until)
+        closed = header.last_slice if until >= header.until else floor(until / header.slice_length) - 1
+        yield Ask(
+            model=header.model,
+            source=source,
+            selector=selector_of(variant.spec),
+            since=recording.until,
+            until=until,
+            grid=header.grid,
+            slice_length=header.slice_length,
+            first_slice=recording.last_slice + 1,
+            last_slice=max(recording.last_slice, min(closed, header.last_slice)),
+        )

@@ -1,0 +1,190 @@
+"""A recording gives each evaluation the evidence that Prometheus would have given, however it was read and kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from math import inf, nan
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelslo.backtest.course import course
+from modelslo.backtest.recording import Chunk, Recording, RecordingError, chunk_in, header_of
+from modelslo.backtest.span import asks_of, misfit
+from modelslo.cli.backtest_tape import Tape, load
+from modelslo.cli.errors import CommandError
+from modelslo.engine.asks import slices_of
+from modelslo.observe.ask import Ask, Source
+from modelslo.observe.cells import Cell
+from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey
+from tests.unit.backtest.history import BEGIN, EDGES, HOUR, MODEL, Served, World, recorded, variants
+
+HOURS = 6.0
+WORLD = World([Served("v1", 1.0, 10), Served("v2", 1.3, 4, since=HOUR)], HOURS)
+NUMBERS = st.floats(min_value=0, allow_infinity=True) | st.just(nan)
+
+
+def chunks(recording: Recording) -> list[Chunk]:
+    """What was added to it, read again."""
+    fresh = Recording(recording.header)
+    found = []
+    for ask in asks_of(fresh, variants()[0], Source("", 1.0)):
+        mine = [cell for cell in recording.cells if ask.since < cell.increment.end <= ask.until]
+        found.append(Chunk(ask.since, ask.until, ask.last_slice, tuple(mine), tuple(WORLD.rows(ask))))
+        fresh.add(found[-1])
+    return found
+
+
+def plain(evidence: Evidence) -> tuple[object, ...]:
+    table = evidence.slices
+    assert table is not None
+    shown = [(one.index, dict(one.by_version)) for one in table.slices]
+    return evidence.increments, evidence.edges, dict(evidence.newest), table.first, table.last, shown, evidence.gap
+
+
+def test_each_evaluation_gets_what_prometheus_would_have_said() -> None:
+    recording, (variant,) = recorded(WORLD, HOURS), variants()
+    timing = variant.parameters.timing
+    for number in (1, 2, 3, 60, 61, 65, 200, 360):
+        until = BEGIN + 60.0 * number - timing.settle
+        first, last = slices_of(variant.parameters, until)
+        for since in (until - 60, until - 3600):
+            ask = next(iter(asks_of(Recording(recording.header), variant, Source("", 1.0))))
+            ask = replace(ask, since=since, until=until, first_slice=first, last_slice=last)
+            ours, theirs = recording.evidence(ask), WORLD.evidence(ask)
+            assert plain(ours) == plain(theirs)
+
+
+def test_the_table_of_slices_is_the_same_object_until_one_closes() -> None:
+    recording, (variant,) = recorded(WORLD, HOURS), variants()
+    ask = next(iter(asks_of(Recording(recording.header), variant, Source("", 1.0))))
+
+    def table(last: int) -> object:
+        return recording.evidence(replace(ask, first_slice=last - 70, last_slice=last)).slices
+
+    last = ask.last_slice
+    assert table(last) is table(last)
+    assert table(last + 1) is not table(last)
+
+
+@given(
+    total=NUMBERS,
+    squares=st.none() | NUMBERS,
+    buckets=st.booleans(),
+    version=st.text(),
+    segment=st.text(),
+    rows=st.lists(st.tuples(st.integers(0, 10**9), st.text(), NUMBERS, st.floats(0, 1e9))),
+)
+def test_a_line_is_read_as_it_was_written(
+    total: float,
+    squares: float | None,
+    buckets: bool,
+    version: str,
+    segment: str,
+    rows: list[tuple[int, str, float, float]],
+) -> None:
+    counted = (1.0,) * (len(EDGES) + 1) if buckets else ()
+    one = Increment(60.0, 120.0, version, segment, Losses(3.0, total, counted, squares), 5.0, 2.0)
+    chunk = Chunk(60.0, 120.0, 7, (Cell(one, EDGES if buckets else ()),), tuple(rows))
+    assert repr(chunk_in(chunk.line())) == repr(chunk)  # a NaN is not equal to itself
+    json.loads(chunk.line(), parse_constant=pytest.fail)
+
+
+def test_broken_off_anywhere_it_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
+    whole, (variant,) = recorded(WORLD, HOURS), variants()
+    parts = chunks(whole)
+    expected = [one.status for one in course(variant.spec, variant.parameters, whole, BEGIN, BEGIN + HOURS * HOUR)]
+    assert len(parts) > 3
+    for kept in (0, 1, len(parts) - 1, len(parts)):
+        path = tmp_path / f"{kept}.jsonl"
+        tape = Tape(path, whole.header)
+        for part in parts[:kept]:
+            tape.add(part)
+        tape.close()
+        with path.open("ab") as file:  # and killed in the middle of a line
+            file.write(parts[-1].line().encode()[:100])
+        found = load(path)
+        assert found is not None
+        assert found.complete is (kept == len(parts))
+        tape = Tape(path, found.header)
+        for ask in asks_of(found, variant, Source("", 1.0)):
+            part = next(one for one in parts if one.since == ask.since)
+            tape.add(part)
+            found.add(part)
+        tape.close()
+        again = load(path)
+        assert again is not None
+        said = [one.status for one in course(variant.spec, variant.parameters, again, BEGIN, BEGIN + HOURS * HOUR)]
+        assert said == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("words", "no recording"),
+        ("{}\n", "its first line is of no recording of schema 1: record anew into another file"),
+        ('{"modelsloRecording": 2}\n', "of no recording of schema 1"),
+        ('{"modelsloRecording": 1}\n', "its first line is damaged"),
+        ("\xff\n", "no JSON"),
+    ],
+)
+def test_a_file_that_is_none(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(text)
+    with pytest.raises(CommandError, match=message) as caught:
+        load(path)
+    assert caught.value.exit_code == 2
+
+
+def test_a_chunk_that_is_damaged_or_missing_is_named(tmp_path: Path) -> None:
+    whole = recorded(WORLD, HOURS)
+    first, second, *_ = chunks(whole)
+    path = tmp_path / "x.jsonl"
+    for lines, message in (([first, first], "line 3: a chunk begins at"), ([second], "line 2: a chunk begins at")):
+        path.write_text("\n".join([whole.header.line(), *(one.line() for one in lines), ""]))
+        with pytest.raises(CommandError, match=message):
+            load(path)
+    path.write_text(f'{whole.header.line()}\n{{"since": 1}}\n')
+    with pytest.raises(CommandError, match="line 2: a chunk is damaged"):
+        load(path)
+
+
+def test_what_is_not_there_and_what_is_empty_is_begun(tmp_path: Path) -> None:
+    assert load(tmp_path / "none.jsonl") is None
+    (tmp_path / "empty.jsonl").touch()
+    assert load(tmp_path / "empty.jsonl") is None
+
+
+def test_the_header_is_read_as_it_was_written() -> None:
+    header = recorded(WORLD, HOURS).header
+    assert header_of(header.line()) == header
+
+
+def test_a_recording_of_something_else_does_not_serve() -> None:
+    header = recorded(WORLD, HOURS).header
+    assert misfit(header, variants(), MODEL) == ""
+    assert misfit(header, variants(), ModelKey("shop", "ads")) == "it is of shop/fraud"
+    assert "other series" in misfit(replace(header, series="x"), variants(), MODEL)
+    assert "another grid" in misfit(replace(header, grid=30.0), variants(), MODEL)
+    assert "reaches further" in misfit(header, variants("spec.objective.window=1d"), MODEL)
+    assert misfit(header, variants("spec.objective.window=3h"), MODEL) == ""
+
+
+def test_without_anything_in_prometheus_there_is_a_gap() -> None:
+    recording = recorded(World([], HOURS), HOURS)
+    ask: Ask = next(iter(asks_of(Recording(recording.header), variants()[0], Source("", 1.0))))
+    assert recording.evidence(ask).gap is not None
+
+
+def test_a_chunk_out_of_order_is_refused() -> None:
+    recording = recorded(WORLD, HOURS)
+    with pytest.raises(RecordingError, match="is next"):
+        recording.add(Chunk(0.0, 60.0, 1, (), ()))
+
+
+def test_infinite_sums_survive() -> None:
+    one = Increment(0.0, 60.0, "v1", "", Losses(1.0, inf), 1.0)
+    assert chunk_in(Chunk(0.0, 60.0, 0, (Cell(one, ()),), ()).line()).cells[0].increment.losses.total == inf
