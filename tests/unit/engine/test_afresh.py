@@ -76,8 +76,8 @@ async def rolled(world: World) -> dict[str, Any]:
     """A canary that has been compared for a while; the body of its ModelSLO."""
     world.add(canary="v2", canary_replicas=1)
     async with world.running():
-        await world.clock.advance(1200)
-    assert world.status()["comparison"]["canarySamples"] > 300
+        await world.clock.advance(600)
+    assert world.status()["comparison"]["canarySamples"] > 100
     return world.kube.objects["modelslos", "ns", "fraud"]
 
 
@@ -113,14 +113,14 @@ def test_a_restart_without_the_history_warns_once_also_when_prometheus_is_away_a
         fresh.add(canary="v2", canary_replicas=1)
         fresh.kube.put(MODELSLOS, body)
         async with fresh.running():
-            await fresh.clock.advance(300)
+            await fresh.clock.advance(90)
             # Then what was said stays said, for as long as nothing else is known
             known = fresh.status()["comparison"]["canarySamples"]
             assert known == body["status"]["comparison"]["canarySamples"]
             assert events(fresh) == []
             # When it answers
-            silent.evidence = Labels(fresh.clock.now() - 300).evidence  # type: ignore[method-assign]
-            await fresh.clock.advance(600)
+            silent.evidence = Labels(fresh.clock.now() - 100).evidence  # type: ignore[method-assign]
+            await fresh.clock.advance(200)
         # Then a person is told, and the comparison goes on with what there is
         assert events(fresh) == ["HistoryLost"]
         assert fresh.status()["comparison"]["canarySamples"] < known
