@@ -1,6 +1,7 @@
 """When the evidence of a comparison begins again at E = 1, a person is told why. Pure.
 
-That is always valid: the error rates hold from there on. It costs the labels that were compared so far.
+That is always valid: the error rates hold from there on. It costs the labels that were compared so far. While an
+operation is under way the verdict is made, and nobody waits for the comparison any more: nothing is told.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def restarted_comparison(status: ModelSLOStatus, prepared: ModelSLOStatus) -> No
     """`prepared` is `status` for the evaluation that comes: other parameters, or another schema of the checkpoint,
     begin the comparison again."""
     before, after = status.rollout, prepared.rollout
-    if before is None or after is None or before.parameters == after.parameters:
+    if before is None or after is None or status.operation is not None or before.parameters == after.parameters:
         return None
     lost = status.comparison.canary_samples if status.comparison else 0
     note = (
@@ -36,7 +37,7 @@ def lost_history(status: ModelSLOStatus, judgement: Judgement) -> Notice | None:
     """`judgement` is the first sound one after a start; it rests on Prometheus' history since ``status.rollout``
     began."""
     rollout, known, canary = status.rollout, status.comparison, judgement.canary
-    if rollout is None or known is None or canary is None:
+    if rollout is None or known is None or canary is None or status.operation is not None:
         return None
     found = canary.compared.canary
     if found >= _LEAST_REPLAYED * known.canary_samples:

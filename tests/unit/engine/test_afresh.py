@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from modelslo.api.status import Comparison
+from modelslo.api.status import Comparison, OperationStatus, OperationType
 from modelslo.engine.afresh import lost_history, restarted_comparison
 from modelslo.judge.comparison import Compared
 from modelslo.judge.judgement import Judgement, Verdict
 from modelslo.observe.ask import Ask
 from modelslo.observe.evidence import Evidence, Increment, Losses
-from tests.unit.decide.make import judgement, rolling
+from tests.unit.decide.make import NOW, judgement, rolling
 from tests.unit.engine.fakes import EVENTS, MODELSLOS, Silent
 from tests.unit.engine.test_engine import World
 
@@ -47,6 +47,20 @@ def test_other_parameters_begin_again_and_the_same_do_not() -> None:
     assert notice is not None
     assert (notice.type, notice.reason) == ("Normal", "ComparisonRestarted")
     assert "500 labels" in notice.note
+
+
+def test_nobody_is_told_while_an_operation_carries_out_the_verdict() -> None:
+    operation = OperationStatus(
+        id="1",
+        type=OperationType.ROLLBACK,
+        step="ScaleCanaryDown",
+        reason="Test",
+        started_at=NOW,
+        step_started_at=NOW,
+    )
+    status = rolling().model_copy(update={"comparison": Comparison(canary_samples=500), "operation": operation})
+    assert restarted_comparison(status, rolling(parameters="other")) is None
+    assert lost_history(status, replayed(0.0)) is None
 
 
 class Labels(Silent):
