@@ -348,6 +348,7 @@ _ACROSS = (
         at="spec",
         field="retrain.trigger.burnRate",
         holds=absent("retrain")
+        | this("retrain.trigger.type").equals("Drift")
         | absent("objective.burnRates")
         | this("objective.burnRates").some(lambda one: one.get("severity").equals(this("retrain.trigger.burnRate"))),
         fault=text(this("retrain.trigger.burnRate"), " is no severity in objective.burnRates"),
@@ -362,6 +363,35 @@ _ACROSS = (
             this("retrain.trigger.sustainedFor"), " is longer than objective.window (", this("objective.window"), ")"
         ),
         mend="choose a shorter time",
+    ),
+    Rule(
+        name="drift-needs-history",
+        at="spec",
+        field="retrain.trigger.sustainedFor",
+        holds=absent("retrain")
+        | this("retrain.trigger.type").equals("BurnRate")
+        | (seconds(this("retrain.trigger.sustainedFor")) * 4 <= seconds(this("objective.window"))),
+        fault=text(
+            this("retrain.trigger.sustainedFor"),
+            " is longer than a quarter of objective.window (",
+            this("objective.window"),
+            "), and trigger.type is Drift",
+        ),
+        mend="the rest of the window tells what is usual: choose a shorter time or a longer window",
+    ),
+    Rule(
+        name="false-alarms-are-rare",
+        at="spec",
+        field="retrain.trigger.falseAlarmInterval",
+        holds=absent("retrain")
+        | (seconds(this("retrain.trigger.falseAlarmInterval")) > seconds(this("retrain.trigger.sustainedFor"))),
+        fault=text(
+            this("retrain.trigger.falseAlarmInterval"),
+            " is not longer than trigger.sustainedFor (",
+            this("retrain.trigger.sustainedFor"),
+            ")",
+        ),
+        mend="write the time that may pass on average between two alarms for nothing, such as 90d",
     ),
 )
 

@@ -213,11 +213,24 @@ class Rollout(Part):
     )
 
 
+class Trigger(StrEnum):
+    BURN_RATE = "BurnRate"
+    DRIFT = "Drift"
+
+
 class RetrainTrigger(Part):
     """When stable needs a new model."""
 
-    burn_rate: Severity = Field(Severity.SLOW, description="Burn rate of stable that counts as a breach.")
+    type: Trigger = Field(
+        Trigger.BURN_RATE,
+        description="BurnRate: stable burns its error budget too fast. Drift: an e-detector finds stable's mean loss "
+        "above the target; it has a stated mean time between false alarms and knows the time of day.",
+    )
+    burn_rate: Severity = Field(Severity.SLOW, description="Burn rate of stable that counts as a breach (BurnRate).")
     sustained_for: Duration = Field("1h", description="How long the breach must last.")
+    false_alarm_interval: Duration = Field(
+        "90d", description="Mean time between two false alarms, at least (Drift). Longer: slower."
+    )
 
 
 class Candidate(Part):

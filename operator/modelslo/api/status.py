@@ -106,6 +106,14 @@ class LossData(StrEnum):
     SUMS = "Sums"
 
 
+class Drift(StatusPart):
+    """Drift of stable, where spec.retrain.trigger.type is Drift."""
+
+    state: Code = Field(description="Healthy, Drift, or Insufficient: too few labels, or too little history, to tell.")
+    e_value: float = Field(description="Evidence that stable's mean loss is above the target.")
+    threshold: float = Field(description="An alarm from here on: falseAlarmInterval in slices.")
+
+
 class Comparison(StatusPart):
     """Canary against stable: ratio of mean losses with its anytime-valid interval, and the two e-values."""
 
@@ -244,13 +252,14 @@ class ModelSLOStatus(StatusPart):
     sli: Sli | None = None
     budget: Budget | None = None
     burn_rates: list[BurnRateStatus] = Field(default_factory=list, max_length=4)
+    drift: Drift | None = None
     stable: Role | None = None
     stable_since: datetime | None = Field(None, description="Since when stable serves its version, as far as known.")
     canary: Role | None = None
     comparison: Comparison | None = None
     rollout: RolloutStatus | None = None
     operation: OperationStatus | None = None
-    breach_since: datetime | None = Field(None, description="Since when the retrain trigger's burn rate burns.")
+    breach_since: datetime | None = Field(None, description="Since when the retrain trigger is met.")
     last_decision: DecisionStatus | None = None
     last_actions: LastActions = Field(default_factory=LastActions)
     rejected_revisions: list[RejectedRevision] = Field(

@@ -67,6 +67,9 @@ def _objective(status: ModelSLOStatus, now: datetime) -> list[str]:
             f"burn    {rate.severity.value}: {number(rate.long, 3)} over the long and {number(rate.short, 3)} over the "
             f"short window, limit {number(rate.factor)}: {verdict}"
         )
+    if status.drift is not None:
+        drift = status.drift
+        lines.append(f"drift   {drift.state}: e-value {number(drift.e_value, 2)} of {number(drift.threshold, 6)}")
     if status.breach_since is not None:
         lines.append(f"breach  for {age(status.breach_since, now)}")
     if status.last_evaluation_time is not None:

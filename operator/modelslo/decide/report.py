@@ -15,6 +15,7 @@ from modelslo.api.status import (
     Comparison,
     Condition,
     ConditionType,
+    Drift,
     ModelSLOStatus,
     OperationType,
     Role,
@@ -177,6 +178,7 @@ def _figures(
         "stable": _role(judgement, stable, snapshot.stable.ready if snapshot.stable else 0),
         "canary": None,
         "comparison": None,
+        "drift": _drift(judgement),
     }
     rollout = status.rollout
     if rollout is not None:
@@ -196,6 +198,14 @@ def _role(judgement: Judgement, version: str | None, ready: int) -> Role:
         samples=round(arm.labels) if arm else 0,
         traffic_share=_rounded(judgement.arms.share(version)) if version else None,
     )
+
+
+def _drift(judgement: Judgement) -> Drift | None:
+    found = judgement.drifting
+    if found is None:
+        return None
+    value, threshold = (float(f"{e_value(one):.2g}") for one in (found.log_e, found.log_threshold))
+    return Drift(state=found.health, e_value=value, threshold=threshold)
 
 
 def _unread(judgement: Judgement) -> bool:

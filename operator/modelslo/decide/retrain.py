@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from modelslo.api.spec import Severity
 from modelslo.api.status import ModelSLOStatus
 from modelslo.decide.reasons import Action, Reason
 from modelslo.judge.cause import Cause
+from modelslo.judge.drift import Health
 from modelslo.judge.judgement import Judgement
 from modelslo.judge.parameters import Parameters
 
 
 def with_breach(status: ModelSLOStatus, parameters: Parameters, judgement: Judgement, now: datetime) -> ModelSLOStatus:
-    """Keeps since when the trigger burns. Unknown neither starts nor ends a breach; a canary or an operation does."""
+    """Keeps since when the trigger is met. Unknown neither starts nor ends a breach; a canary or an operation does."""
     if parameters.trigger is None or status.rollout is not None or status.operation is not None:
         return status.model_copy(update={"breach_since": None})
-    if judgement.problem is not None or judgement.stable_health is None:
-        return status
-    burning = judgement.stable_health.burning(parameters.trigger)
+    burning = None if judgement.problem is not None else _breached(parameters, parameters.trigger, judgement)
     if burning is None or (burning and status.breach_since is not None):
         return status
     return status.model_copy(update={"breach_since": now if burning else None})
+
+
+def _breached(parameters: Parameters, trigger: Severity, judgement: Judgement) -> bool | None:
+    """Whether the trigger says so now; None when that is not known."""
+    if not parameters.drift:
+        return judgement.stable_health.burning(trigger) if judgement.stable_health is not None else None
+    if judgement.drifting is None or judgement.drifting.health is Health.INSUFFICIENT:
+        return None
+    return judgement.drifting.health is Health.DRIFT
 
 
 def wanted_retrain(
@@ -36,7 +45,8 @@ def wanted_retrain(
     if judgement.cause is not Cause.DRIFT:
         return None
     lasted = (now - status.breach_since).total_seconds()
-    if lasted < parameters.timing.sustained_for:
+    # The detector does not alarm before that many slices were bad.
+    if not parameters.drift and lasted < parameters.timing.sustained_for:
         return (
             Action.HOLD,
             Reason.BREACH_NOT_SUSTAINED,

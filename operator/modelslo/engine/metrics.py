@@ -158,6 +158,8 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "modelslo_samples": ("Labelled samples behind modelslo_sli_value.", ("version_role",)),
     "modelslo_error_budget_remaining_ratio": ("Share of the error budget that is left; negative: overdrawn.", ()),
     "modelslo_burn_rate": ("Burn rate: 1 spends the budget in exactly one window.", ("severity", "window")),
+    "modelslo_drift_e_value": ("Evidence that stable drifts; an alarm at modelslo_drift_threshold.", ()),
+    "modelslo_drift_threshold": ("Slices between two false alarms, on average at least.", ()),
     "modelslo_canary_verdict": ("1 good, 0 unknown, -1 bad; absent without a canary.", ()),
     "modelslo_canary_weight_ratio": ("Measured share of the canary in the traffic.", ()),
     "modelslo_no_data": ("1 for the reason for which nothing is decided.", ("reason",)),
@@ -178,6 +180,16 @@ def _gauges(models: list[tuple[ModelKey, ModelMetrics]]) -> Iterator[Metric]:
     yield from families.values()
 
 
+def _stability(status: ModelSLOStatus) -> Iterator[_Sample]:
+    """What a retrain may be triggered by."""
+    for burn in status.burn_rates:
+        yield _Sample("modelslo_burn_rate", burn.long, (burn.severity.lower(), "long"))
+        yield _Sample("modelslo_burn_rate", burn.short, (burn.severity.lower(), "short"))
+    if status.drift is not None:
+        yield _Sample("modelslo_drift_e_value", status.drift.e_value)
+        yield _Sample("modelslo_drift_threshold", status.drift.threshold)
+
+
 def _samples(model: ModelMetrics) -> Iterator[_Sample]:
     status, spec, judgement = model.status, model.spec, model.judgement
     if status is None or spec is None:
@@ -191,9 +203,7 @@ def _samples(model: ModelMetrics) -> Iterator[_Sample]:
         yield from _role(name, role)
     if status.budget is not None:
         yield _Sample("modelslo_error_budget_remaining_ratio", status.budget.remaining)
-    for burn in status.burn_rates:
-        yield _Sample("modelslo_burn_rate", burn.long, (burn.severity.lower(), "long"))
-        yield _Sample("modelslo_burn_rate", burn.short, (burn.severity.lower(), "short"))
+    yield from _stability(status)
     if judgement is not None:
         yield from _judged(judgement)
     if status.operation is not None:

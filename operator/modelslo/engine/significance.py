@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from modelslo.api.status import ModelSLOStatus
 
-FIGURES: Final = frozenset({"sli", "budget", "burnRates", "stable", "canary", "comparison"})
+FIGURES: Final = frozenset({"sli", "budget", "burnRates", "drift", "stable", "canary", "comparison"})
 _NEVER: Final = frozenset({"lastEvaluationTime", "sliceEnd"})
 TOLERANCE: Final = 0.02
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
@@ -47,6 +47,7 @@ def _records(status: Mapping[str, Any]) -> dict[str, Any]:
     kept["conditions"] = [
         {name: value for name, value in one.items() if name != "message"} for one in status.get("conditions") or ()
     ]
+    kept["drift"] = (status.get("drift") or {}).get("state")
     # Which version plays which role is no figure.
     kept["versions"] = [(status.get(role) or {}).get("version") for role in ("stable", "canary")]
     return kept

@@ -12,6 +12,9 @@ from typing import Final
 
 from modelslo.judge.arms import Arms
 from modelslo.judge.budget import Health
+from modelslo.judge.drift import Health as Stability
+from modelslo.judge.drifting import Drifting
+from modelslo.judge.evalues import e_value
 from modelslo.judge.parameters import Parameters
 
 # Labels come at less than a fifth, or more than five times, of their pace before: something upstream broke.
@@ -34,7 +37,13 @@ class Explanation:
 
 
 def explain(
-    parameters: Parameters, arms: Arms, stable_health: Health | None, *, canary_worse: bool, at: float
+    parameters: Parameters,
+    arms: Arms,
+    stable_health: Health | None,
+    drifting: Drifting | None = None,
+    *,
+    canary_worse: bool,
+    at: float,
 ) -> tuple[Cause, tuple[Explanation, ...]]:
     """The probable cause, and every explanation that was weighed."""
     found = (
@@ -44,7 +53,7 @@ def explain(
             "the canary is worse than stable on the same traffic" if canary_worse else "no evidence against a canary",
         ),
         _incident(arms),
-        _drift(parameters, stable_health),
+        _detected(drifting) if parameters.drift else _burnt(parameters, stable_health),
     )
     cause = next((one.cause for one in found if one.supported), Cause.NONE)
     return cause, found
@@ -61,7 +70,7 @@ def _incident(arms: Arms) -> Explanation:
     return Explanation(Cause.DATA_INCIDENT, False, "labels arrive at their usual pace")
 
 
-def _drift(parameters: Parameters, stable_health: Health | None) -> Explanation:
+def _burnt(parameters: Parameters, stable_health: Health | None) -> Explanation:
     if parameters.trigger is None or stable_health is None:
         return Explanation(Cause.DRIFT, False, "drift is not watched: the ModelSLO has no spec.retrain")
     burning = stable_health.burning(parameters.trigger)
@@ -70,6 +79,19 @@ def _drift(parameters: Parameters, stable_health: Health | None) -> Explanation:
         for burn in stable_health.burns
     )
     return Explanation(Cause.DRIFT, burning is True, f"burn rates of stable (long/short of factor): {rates}")
+
+
+def _detected(drifting: Drifting | None) -> Explanation:
+    if drifting is None:
+        return Explanation(Cause.DRIFT, False, "drift is not watched: nothing is known of stable's slices")
+    days = drifting.false_interval / 86_400
+    evidence = (
+        f"e-detector of a mean loss above {drifting.level:g}: {e_value(drifting.log_e):.3g} of "
+        f"{e_value(drifting.log_threshold):.3g}, which comes once in {days:.3g} days by chance"
+    )
+    if drifting.health is Stability.INSUFFICIENT:
+        evidence = f"{evidence}; too few labels to tell"
+    return Explanation(Cause.DRIFT, drifting.health is Stability.DRIFT, evidence)
 
 
 def _number(rate: float | None) -> str:

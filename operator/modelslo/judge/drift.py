@@ -23,6 +23,7 @@ from modelslo.judge.season import Season, season_of
 _MARGIN: Final = 0.2
 _MASS: Final = 0.5
 _LEAST_LABELS: Final = 30.0
+_LARGEST_Z: Final = 3.0
 _GAPS: Final = 4.0
 _LEAST_BLOCKS: Final = 6
 _DAYS_KEPT: Final = 15
@@ -70,7 +71,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Window:
+class Block:
     """Stable's labels in one block of five minutes."""
 
     index: int
@@ -84,7 +85,7 @@ class Window:
 class Detector:
     """``past`` holds (middle, labels, mean score, mean loss) of blocks of the history, for the baseline."""
 
-    window: Window | None = None
+    window: Block | None = None
     past: tuple[tuple[float, float, float, float], ...] = ()
     baseline: Baseline | None = None
     wealth: Array | None = None
@@ -100,17 +101,17 @@ def detect(detector: Detector, rules: Rules, drift: DriftRules, delta: Delta | N
     index = floor(at / drift.block - 1e-9)
     window = detector.window
     if window is not None and index > window.index:
-        detector = _closed(detector, rules, drift, window)
+        detector = closed(detector, rules, drift, window)
         window = None
     if delta is not None and delta.labels > 0:
-        window = _add(window or Window(index, buckets=np.zeros(delta.buckets.shape[1])), delta)
+        window = _add(window or Block(index, buckets=np.zeros(delta.buckets.shape[1])), delta)
         gap = 0.0 if detector.last_label is None else at - detector.last_label
         detector = replace(detector, last_label=at, gap=0.9 * detector.gap + 0.1 * gap if detector.gap else gap)
     return replace(detector, window=window)
 
 
-def _add(window: Window, delta: Delta) -> Window:
-    return Window(
+def _add(window: Block, delta: Delta) -> Block:
+    return Block(
         window.index,
         window.labels + delta.labels,
         window.total + float(delta.total[0]),
@@ -164,7 +165,8 @@ def _spread(history: History, data: Data, scores: Array, past: Array, means: Arr
     return variance / (mean * mean), variance
 
 
-def _closed(detector: Detector, rules: Rules, drift: DriftRules, window: Window) -> Detector:
+def closed(detector: Detector, rules: Rules, drift: DriftRules, window: Block) -> Detector:
+    """Takes a block that is over: into the baseline, or once watching has begun, into the detector."""
     middle = (window.index + 0.5) * drift.block
     if detector.baseline is None or detector.wealth is None:
         scores = scores_of(rules.edges)
@@ -182,7 +184,7 @@ def _closed(detector: Detector, rules: Rules, drift: DriftRules, window: Window)
     return replace(after, wealth=wealth, log_e=log_mixture, alarmed_at=alarmed)
 
 
-def _log_e(baseline: Baseline, window: Window, middle: float) -> Array | None:
+def _log_e(baseline: Baseline, window: Block, middle: float) -> Array | None:
     """ln e of a block per bet, shape (L,); None when its sum is no number or there is no scale."""
     level, bets = baseline.level * baseline.season.at(middle), baseline.bets.sizes
     if baseline.data is Data.HISTOGRAM:
@@ -197,8 +199,10 @@ def _log_e(baseline: Baseline, window: Window, middle: float) -> Array | None:
         return bets / level * first - (-np.log1p(-bets) - bets) / (level * level) * second
     if baseline.variance <= 0:
         return None
-    z = first / sqrt(baseline.variance * window.labels)
-    by_z: Array = SUM_BETS * z - SUM_BETS * SUM_BETS * (z * z / 2)
+    # exp(x - x^2/6) <= 1 + x + x^2/3 (Delyon 2009), so E exp(b z - b^2 (z^2 + 2) / 6) <= 1 where E z <= 0, E z^2 <= 1.
+    # Cut off from above both stay so, and a jump that no bet was made for still counts.
+    z = min(first / sqrt(baseline.variance * window.labels), _LARGEST_Z)
+    by_z: Array = SUM_BETS * z - SUM_BETS * SUM_BETS * ((z * z + 2) / 6)
     return by_z
 
 

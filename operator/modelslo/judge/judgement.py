@@ -16,6 +16,7 @@ from modelslo.judge.arms import Arms, seen
 from modelslo.judge.budget import Health, health_of
 from modelslo.judge.cause import Cause, Explanation, explain
 from modelslo.judge.comparison import Compared, Comparison, compared, remembered, says
+from modelslo.judge.drifting import Drifting, drifting_of
 from modelslo.judge.invalid import InvalidLosses, add_invalid
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.verdict import HARM, GateVerdict
@@ -97,6 +98,7 @@ class Judgement:
     cause: Cause
     explanations: tuple[Explanation, ...]
     problem: Problem | None
+    drifting: Drifting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Memory:
     table: SliceTable | None = None
     health: Health | None = None
     stable_health: Health | None = None
+    drifting: Drifting | None = None
     nan: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -128,7 +131,7 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
     problem = _problem(parameters, memory, evidence, scene)
     canary = _canary(parameters, memory, scene, evidence.at) if scene.canary_version is not None else None
     cause, explanations = explain(
-        parameters, memory.arms, memory.stable_health, canary_worse=_worse(canary), at=evidence.at
+        parameters, memory.arms, memory.stable_health, memory.drifting, canary_worse=_worse(canary), at=evidence.at
     )
     return (
         Judgement(
@@ -140,6 +143,7 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
             cause=cause,
             explanations=explanations,
             problem=problem,
+            drifting=memory.drifting,
         ),
         memory,
     )
@@ -150,7 +154,7 @@ def _fresh_if_changed(memory: Memory, scene: Scene) -> Memory:
     if (memory.judged_since, memory.versions) == (scene.judged_since, versions):
         return memory
     if memory.versions[0] != scene.stable_version:
-        memory = replace(memory, table=None, stable_health=None)
+        memory = replace(memory, table=None, stable_health=None, drifting=None)
     return replace(
         memory,
         comparison=Comparison(),
@@ -171,6 +175,9 @@ def _take_slices(parameters: Parameters, memory: Memory, evidence: Evidence, sce
         health=health_of(table, parameters, before=memory.health),
         stable_health=health_of(table, parameters, frozenset({stable}), memory.stable_health)
         if stable is not None
+        else None,
+        drifting=drifting_of(table, parameters, stable, memory.drifting)
+        if stable is not None and parameters.drift
         else None,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from modelslo.api.quantity import ratio, seconds
-from modelslo.api.spec import ModelSLOSpec, NoData, Objective, Severity
+from modelslo.api.spec import ModelSLOSpec, NoData, Objective, Severity, Trigger
 from modelslo.judge.timing import Timing
 
 # SRE workbook, table 5-8, at 28 days: (share of the window, budget spent in it). One hour 2 %, six hours 5 %.
@@ -55,6 +55,7 @@ class Parameters:
     gate: GateParameters
     min_coverage: float
     trigger: Severity | None
+    drift: bool = False  # the e-detector triggers a retrain, not the burn rate
 
     def gate_digest(self) -> str:
         """Changes whenever judging of a canary must start afresh (E = 1)."""
@@ -81,6 +82,7 @@ def parameters_of(spec: ModelSLOSpec, timing: Timing) -> Parameters:
         ),
         min_coverage=ratio(spec.indicator.labels.min_coverage) if spec.indicator.labels.min_coverage else 0.0,
         trigger=spec.retrain.trigger.burn_rate if spec.retrain else None,
+        drift=spec.retrain is not None and spec.retrain.trigger.type is Trigger.DRIFT,
     )
 
 

@@ -74,6 +74,7 @@ class Timing:
     min_duration: float
     deadline: float
     sustained_for: float
+    false_alarm_interval: float
     retrain_per: float
     cooldown_rollback: float
     cooldown_promote: float
@@ -105,6 +106,7 @@ def timing_of(spec: ModelSLOSpec, *, scale: float, settle: float) -> Timing:
         min_duration=scaled(rollout.gate.min_duration) if rollout else 0.0,
         deadline=scaled(rollout.gate.deadline) if rollout else 0.0,
         sustained_for=scaled(retrain.trigger.sustained_for) if retrain else 0.0,
+        false_alarm_interval=scaled(retrain.trigger.false_alarm_interval) if retrain else 0.0,
         retrain_per=scaled(retrain.limits.per) if retrain else 0.0,
         cooldown_rollback=scaled(cooldown.rollback),
         cooldown_promote=scaled(cooldown.promote),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from tests.integration.scenarios.manifests import TARGET, modelslo, retrain
-from tests.integration.scenarios.play import Stage, scenario
+from tests.integration.scenarios.play import Stage, Subject, scenario
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -41,3 +42,30 @@ def test_drift_retrains_once_and_the_candidate_is_promoted(stage: Stage) -> None
     assert [one["metadata"]["name"] for one in model.jobs()] == [job["metadata"]["name"]]
     assert [(run["result"], run["version"]) for run in model.status()["retrains"]] == [("Succeeded", "v2")]
     assert model.acts() == [("Retrain", "Drift"), ("Promote", "CanaryNotWorse")]
+
+
+def healthy(model: Subject) -> bool:
+    return bool(model.status().get("drift", {}).get("state") == "Healthy")
+
+
+@scenario
+def test_detector_alarms_on_drift_alone(stage: Stage) -> None:
+    """Slices of a minute in a window of 24; an alarm needs three of them in a row."""
+    objective = {"window": "24m", "slice": "1m", "burnRates": None}
+    trigger = {"type": "Drift", "sustainedFor": "3m", "falseAlarmInterval": "12h"}
+    spec = modelslo(objective=objective, retrain={**retrain(RESULT), "trigger": trigger})
+    del spec["spec"]["objective"]["burnRates"]
+    model, sound = stage.model("moves"), stage.model("stays")
+    for one in (model, sound):
+        one.images(v1=0.3, v2=0.3)
+        one.create(spec)
+    for one in (model, sound):
+        one.wait("a baseline", partial(healthy, one))
+    model.wait("ten good slices", lambda: model.status()["budget"]["good"] >= 10)
+    model.images(v1=0.9)
+    model.wait("the alarm", lambda: model.acts())
+    assert model.acts() == [("Retrain", "Drift")]
+    assert "e-detector of a mean loss above 0.5" in model.status()["lastDecision"]["message"]
+    assert model.promoted("v2") == "CanaryNotWorse"
+    assert sound.acts() == []
+    assert sound.status()["drift"]["eValue"] < sound.status()["drift"]["threshold"]

@@ -277,6 +277,18 @@ RULE_ROWS: Final = (
         f"{_RETRAIN}.trigger.sustainedFor",
         ("5w is longer than objective.window (28d)", "shorter time"),
     ),
+    Bad(
+        "drift-needs-history",
+        {f"{_RETRAIN}.trigger.type": "Drift", f"{_RETRAIN}.trigger.sustainedFor": "8d"},
+        f"{_RETRAIN}.trigger.sustainedFor",
+        ("8d is longer than a quarter of objective.window (28d)", "choose a shorter time or a longer window"),
+    ),
+    Bad(
+        "false-alarms-are-rare",
+        {f"{_RETRAIN}.trigger.falseAlarmInterval": "1h"},
+        f"{_RETRAIN}.trigger.falseAlarmInterval",
+        ("1h is not longer than trigger.sustainedFor (1h)", "such as 90d"),
+    ),
 )
 
 # What the schema alone refuses. The words are those that both the API server and Python say.

@@ -27,6 +27,7 @@ Objective
   loss    0.31 (target 0.35, 420 samples, slice ended 30m ago)
   budget  [############..................] 41% left: 40 bad, 8000 good, 24 missing slices
   burn    Fast: 14.5 over the long and 20 over the short window, limit 13.44: burning
+  drift   Healthy: e-value 3.2 of 25920
   breach  for 30m
   judged  30m ago
 

@@ -20,9 +20,12 @@ from modelslo.api.status import (
 )
 from modelslo.decide.decision import Decision, decide
 from modelslo.decide.reasons import Action, Reason
+from modelslo.decide.retrain import wanted_retrain, with_breach
 from modelslo.decide.revision import revision_of
 from modelslo.decide.snapshot import Snapshot
 from modelslo.judge.cause import Cause, Explanation
+from modelslo.judge.drift import Detector, Health
+from modelslo.judge.drifting import Drifting
 from modelslo.judge.judgement import Judgement, Problem, Unknown, Verdict
 from tests.unit.decide.make import NOW, judgement, rolling, snapshot, template, workload
 from tests.unit.judge.make import parameters, spec_of
@@ -172,6 +175,24 @@ def test_a_breach_must_last_before_a_retrain() -> None:
     old = ModelSLOStatus(breach_since=NOW - timedelta(minutes=6))
     assert decided(young, snapshot("v1"), of).reason is Reason.BREACH_NOT_SUSTAINED
     assert decided(old, snapshot("v1"), of).action is Action.RETRAIN
+
+
+def test_the_detector_has_waited_already_and_what_it_does_not_know_changes_nothing() -> None:
+    of = replace(parameters(), drift=True)
+
+    def drifting(health: Health) -> Judgement:
+        found = Drifting(health, 11.0, 10.2, 1.0, 86_400.0, "v1", 0, 99, Detector())
+        return judgement(cause=Cause.DRIFT, explanations=DRIFT, drifting=found)
+
+    fresh = ModelSLOStatus()
+    assert with_breach(fresh, of, drifting(Health.HEALTHY), NOW).breach_since is None
+    assert with_breach(fresh, of, drifting(Health.INSUFFICIENT), NOW).breach_since is None
+    alarmed = with_breach(fresh, of, drifting(Health.DRIFT), NOW)
+    assert alarmed.breach_since == NOW
+    assert with_breach(alarmed, of, drifting(Health.INSUFFICIENT), NOW).breach_since == NOW
+    wanted = wanted_retrain(of, alarmed, drifting(Health.DRIFT), NOW)
+    assert wanted is not None
+    assert wanted[:2] == (Action.RETRAIN, Reason.DRIFT)
 
 
 def test_broken_data_hold_although_the_budget_burns() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from modelslo.api.spec import Mode, Severity
-from modelslo.api.status import Budget, BurnRateStatus, ModelSLOStatus, OperationType, Role, Sli
+from modelslo.api.status import Budget, BurnRateStatus, Drift, ModelSLOStatus, OperationType, Role, Sli
 from modelslo.decide.decision import Decision
 from modelslo.decide.reasons import Action, Reason
 from modelslo.engine.metrics import Metrics
@@ -39,6 +39,7 @@ def told() -> Metrics:
         sli=Sli(value=0.3, target=0.35, samples=50),
         budget=Budget(remaining=-0.5),
         burn_rates=[BurnRateStatus(severity=Severity.FAST, long=2.0, short=None, factor=1.0)],
+        drift=Drift(state="Healthy", e_value=3.0, threshold=26000.0),
         stable=Role(version="v1", loss=0.25, samples=40),
     )
     metrics = Metrics()
@@ -58,6 +59,8 @@ def test_a_model_is_shown_as_it_is() -> None:
         f'modelslo_sli_value{{{whose},version_role="stable"}} 0.25',
         f"modelslo_error_budget_remaining_ratio{{{whose}}} -0.5",
         f'modelslo_burn_rate{{severity="fast",{whose},window="long"}} 2.0',
+        f"modelslo_drift_e_value{{{whose}}} 3.0",
+        f"modelslo_drift_threshold{{{whose}}} 26000.0",
         f"modelslo_canary_verdict{{{whose}}} 0.0",
         f'modelslo_no_data{{reason="QueryTimeout",{whose}}} 1.0',
         f"modelslo_last_evaluation_timestamp_seconds{{{whose}}} 1000.0",
