@@ -20,6 +20,7 @@ class Exporter:
     metric: str = "ml_huber_loss"
     edges: Sequence[float] = EDGES
     counters: bool = True
+    delays: bool = False  # labels that come within a minute, in a histogram of their own
     count: int = 0
     total: float = 0.0
     squares: float = 0.0
@@ -59,6 +60,11 @@ class Exporter:
         yield one(f"{self.metric}_count", self.count)
         yield one(f"{self.metric}_sum", self.total)
         yield one(f"{self.metric}_squares_total", self.squares)
+        if self.delays:
+            for le, count in (("10.0", 0), ("60.0", self.count), ("+Inf", self.count)):
+                yield one("ml_label_delay_seconds_bucket", count, le=le)
+            yield one("ml_label_delay_seconds_count", self.count)
+            yield one("ml_label_delay_seconds_sum", 30.0 * self.count)
         if self.counters:
             yield one("ml_predictions_total", self.predictions)
             yield one("ml_loss_invalid_total", self.invalid, reason="nan")

@@ -55,6 +55,7 @@ def ask(
             version_label=str(chosen["version_label"]),
             namespace_label=chosen.get("namespace_label") or "namespace",
             segment_label=chosen.get("segment_label"),
+            delays=chosen.get("delays"),
         ),
         since=since,
         until=until,
@@ -101,6 +102,20 @@ def test_equal_names_in_two_namespaces_stay_apart(prometheus: Prometheus) -> Non
     assert a.edges == (0.1, 0.25, 0.5, 1.0, 2.0)
     assert a.newest == {"v1": END}
     assert [one.predictions for one in a.increments] == [80.0] * 5
+
+
+def test_label_delays_come_with_the_losses_when_they_are_asked_for(prometheus: Prometheus) -> None:
+    slow = exporter("team-l", "fraud")
+    slow.delays = True
+    push(prometheus.url, steady(slow, times(10), 20, 0.3))
+    key = ModelKey("team-l", "fraud")
+    found = observed([ask(prometheus.url, "team-l", "fraud", delays="ml_label_delay_seconds")])[key]
+    assert found.delay_edges == (10.0, 60.0)
+    assert [one.delays for one in found.increments] == [(0.0, 80.0, 0.0)] * 5
+    assert [one.losses.count for one in found.increments] == [80.0] * 5
+    assert len(found.queries) == 2
+    without = observed([ask(prometheus.url, "team-l", "fraud")])[key]
+    assert (without.delay_edges, [one.delays for one in without.increments]) == ((), [()] * 5)
 
 
 def test_slices_hold_increases_and_keep_their_identity(prometheus: Prometheus) -> None:

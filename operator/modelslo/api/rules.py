@@ -189,6 +189,22 @@ _INDICATOR = (
         fault=text(this("maxAge"), " is not longer than labels.delay (", this("delay"), ")"),
         mend="every label would be too old: raise maxAge above the delay, or leave it out",
     ),
+    Rule(
+        name="delay-metric-needs-delay",
+        at="spec.indicator.labels",
+        field="delayMetric",
+        holds=absent("delayMetric") | present("delay"),
+        fault=text(this("delayMetric"), " stands without labels.delay"),
+        mend="state the delay too: slices close and coverage is counted by it",
+    ),
+    Rule(
+        name="delay-metric-is-not-the-loss",
+        at="spec.indicator",
+        field="labels.delayMetric",
+        holds=absent("labels.delayMetric") | this("labels.delayMetric").differs(this("loss.metric")),
+        fault=text(this("labels.delayMetric"), " is loss.metric"),
+        mend="name the histogram of label delays, such as ml_label_delay_seconds",
+    ),
 )
 
 _OBJECTIVE = (

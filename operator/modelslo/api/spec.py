@@ -79,6 +79,12 @@ class Labels(Part):
         description="Time within which nearly all labels arrive after the prediction. No verdict on a canary before it "
         "has passed for both arms. Leave out when labels come with the prediction.",
     )
+    delay_metric: MetricName | None = Field(
+        None,
+        description="Histogram of label delays in seconds without suffix, such as ml_label_delay_seconds. With it the "
+        "arms are compared as soon as 98% of stable's labels are of predictions that both could make; without, the "
+        "whole delay is waited for.",
+    )
     predictions: MetricName = Field("ml_predictions_total", description="Counter of predictions served.")
     invalid: MetricName = Field(
         "ml_loss_invalid_total", description="Counter of losses that were NaN, infinite or negative."

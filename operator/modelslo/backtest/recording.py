@@ -94,7 +94,10 @@ class Chunk:
 
 def chunk_of(evidence: Evidence, last_slice: int) -> Chunk:
     """The chunk that `evidence` holds."""
-    cells = tuple(Cell(one, evidence.edges if one.losses.buckets else ()) for one in evidence.increments)
+    cells = tuple(
+        Cell(one, evidence.edges if one.losses.buckets else (), evidence.delay_edges if one.delays else ())
+        for one in evidence.increments
+    )
     rows: list[Row] = []
     for one in evidence.slices.slices if evidence.slices is not None else ():
         rows += [(one.index, version, total, count) for version, (total, count) in sorted(one.by_version.items())]
@@ -177,9 +180,17 @@ class Recording:
         if not cells and not newest:
             gap = Gap(NoEvidence.NO_DATA, f"Prometheus had no sample of {ask.selector.metric}_count then.")
             return Evidence(ask.model, ask.since, ask.until, slices=self._slices(ask), gap=gap)
-        increments, edges, notes = on_common_edges(cells)
+        merged = on_common_edges(cells)
         return Evidence(
-            ask.model, ask.since, ask.until, increments, edges, newest, slices=self._slices(ask), notes=notes
+            ask.model,
+            ask.since,
+            ask.until,
+            merged.increments,
+            merged.edges,
+            newest,
+            slices=self._slices(ask),
+            notes=merged.notes,
+            delay_edges=merged.delay_edges,
         )
 
     def _slices(self, ask: Ask) -> SliceTable:
@@ -208,6 +219,8 @@ def _plain_cell(cell: Cell) -> dict[str, Any]:
         plain["squares"] = _plain(one.losses.squares)
     if cell.edges:
         plain |= {"edges": list(cell.edges), "buckets": [_plain(count) for count in one.losses.buckets]}
+    if cell.delay_edges:
+        plain |= {"delayEdges": list(cell.delay_edges), "delays": [_plain(count) for count in one.delays]}
     return plain
 
 
@@ -231,8 +244,10 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
             losses,
             _number(predictions),
             _number(invalid),
+            tuple(_number(one) for one in plain.get("delays", ())),
         ),
         tuple(float(edge) for edge in plain.get("edges", ())),
+        tuple(float(edge) for edge in plain.get("delayEdges", ())),
     )
 
 

@@ -262,13 +262,21 @@ def _labels(look: Look, spec: ModelSLOSpec, parameters: Parameters) -> Iterator[
                 f"{one.coverage:.0%} of what {one.version!r} predicted has labels; minCoverage asks for {least:.0%}.",
                 "Wait for late labels, mend the joiner, or lower spec.indicator.labels.minCoverage.",
             )
+    metric = look.ask.selector.delays
+    if metric is not None and not look.evidence.delay_edges:
+        yield Finding(
+            False,
+            f"There is no histogram {metric} (spec.indicator.labels.delayMetric): a canary waits {delay:.3g} s for its "
+            "labels, however fast they are.",
+            "Export it with the labels of the loss but the segment, or take delayMetric out.",
+        )
     for version, (_, most, _) in look.delays.items():
         if most > delay and most - delay > 0.1 * most:
             stated = f"{seconds(spec.indicator.labels.delay):.0f} s" if spec.indicator.labels.delay else "not set"
             yield Finding(
                 False,
-                f"A tenth of the labels of {version!r} come {most:.3g} s or more after it predicted ({DELAY_METRIC}), "
-                f"but spec.indicator.labels.delay is {stated} ({delay:.3g} s here).",
+                f"A tenth of the labels of {version!r} come {most:.3g} s or more after it predicted "
+                f"({metric or DELAY_METRIC}), but spec.indicator.labels.delay is {stated} ({delay:.3g} s here).",
                 "Set labels.delay to at least that: early labels flatter a young canary.",
             )
 

@@ -174,7 +174,7 @@ def _twins(chosen: Selector, answer: Iterable[Series]) -> tuple[str, ...]:
 
 def _delays(ask: Ask, asked: _Asked) -> dict[str, tuple[float, ...]]:
     """Label delay per version at QUANTILES over the last hour; the histogram has no segments."""
-    chosen = selector([f"{DELAY_METRIC}_bucket"], matchers([ask]))
+    chosen = selector([f"{ask.selector.delays or DELAY_METRIC}_bucket"], matchers([ask]))
     label, parts = ask.selector.version_label, []
     for quantile in QUANTILES:
         query = f"histogram_quantile({quantile}, sum by (le,{label}) (rate({chosen}[1h])))"

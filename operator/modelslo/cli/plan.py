@@ -7,6 +7,8 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import replace
+from math import isfinite
 
 from modelslo.api.quantity import ratio
 from modelslo.api.spec import ModelSLOSpec
@@ -110,6 +112,9 @@ def case_of_spec(
         evidence = asyncio.run(look(model, source, selector_of(spec), parameters, given.span, at))
         found = measured(evidence, parameters, stable_version)
         traffic, remarks = found.traffic, [_words(found, parameters), *remarks]
+        if given.delay is None and isfinite(found.delay):
+            course = replace(course, delay=found.delay)
+            remarks.append(f"98% of the labels come within {span(found.delay)}; the gate waits for no more than that.")
     return Case(
         f"ModelSLO {model}",
         given.promise(Promise(gate.margin, gate.alpha, gate.beta)),

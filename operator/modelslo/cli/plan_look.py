@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from math import floor
+from math import floor, inf
 
 from modelslo.cli.errors import NEGATIVE, UNREACHABLE, CommandError
 from modelslo.cli.ground import observed
 from modelslo.judge.comparison import before, rules_of
 from modelslo.judge.history import History
+from modelslo.judge.maturity import wait
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.planning import USUAL_TOP, Traffic
 from modelslo.judge.scale import Data, scale_of, scores_of
@@ -27,13 +28,15 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """``seconds``: what the labels were counted over. ``data``: what the variance was read from."""
+    """``seconds``: what the labels were counted over. ``data``: what the variance was read from. ``delay`` (s): until
+    98 % of the labels are there, infinite where no histogram tells."""
 
     traffic: Traffic
     labels: float
     seconds: float
     version: str
     data: Data
+    delay: float = inf
 
     @property
     def words(self) -> str:
@@ -82,8 +85,9 @@ def measured(evidence: Evidence, parameters: Parameters, stable: str | None = No
         )
     mine = (one for one in evidence.increments if one.version == version)
     cells = [tuple(of) for _, of in groupby(mine, key=lambda one: one.end)]
-    rules = rules_of(parameters, evidence.edges, (), 1.0, cells)
-    history = before(rules, cells).history
+    rules = rules_of(parameters, evidence.edges, (), 1.0, cells, evidence.delay_edges)
+    gate = before(rules, cells)
+    history = gate.history
     scale = scale_of(rules, history)
     # A model that is younger than the range has its rate over its own age.
     seconds = evidence.at - min(one.start for one in evidence.increments)
@@ -93,7 +97,8 @@ def measured(evidence: Evidence, parameters: Parameters, stable: str | None = No
         phi=_phi(history) if scale.data is Data.HISTOGRAM else 1.0,
         top=_top(evidence.edges, history) if scale.data is Data.HISTOGRAM else USUAL_TOP,
     )
-    return Measured(traffic, sum(labels.values()), seconds, version, scale.data)
+    delay = wait(gate.delays, rules.lag_edges) if rules.lag_edges else inf
+    return Measured(traffic, sum(labels.values()), seconds, version, scale.data, delay)
 
 
 def _phi(history: History) -> float:

@@ -304,14 +304,21 @@ def _advance(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJud
     steps = steps_of(pair.rollout, max(1, pair.stable.ready))
     if rollout.step >= len(steps) - 1:
         return _hold(Reason.NEAR_MARGIN, message)
-    if not _step_lasted(case, rollout) or canary.harm or canary.canary_nan or not _on_share(case, pair, rollout):
+    if (
+        not _step_lasted(case, rollout, canary)
+        or canary.harm
+        or canary.canary_nan
+        or not _on_share(case, pair, rollout)
+    ):
         return _hold(Reason.UNDECIDED, message)
     return Decision(Action.ADVANCE, Reason.STEP_DONE, f"Step {rollout.step + 1} of {len(steps)} is done. {message}")
 
 
-def _step_lasted(case: _Case, rollout: RolloutStatus) -> bool:
-    started, timing = step_started(rollout), case.parameters.timing
-    return started is not None and (case.now - started).total_seconds() >= timing.step_duration + timing.delay
+def _step_lasted(case: _Case, rollout: RolloutStatus, canary: CanaryJudgement) -> bool:
+    """Long enough for the labels of its predictions to be there."""
+    started, timing, delay = step_started(rollout), case.parameters.timing, canary.compared.delay
+    waited = timing.step_duration + (timing.delay if delay is None else delay)
+    return started is not None and (case.now - started).total_seconds() >= waited
 
 
 def _on_share(case: _Case, pair: _Pair, rollout: RolloutStatus) -> bool:

@@ -40,6 +40,7 @@ def selector_of(spec: ModelSLOSpec) -> Selector:
         version_label=loss.version_label,
         namespace_label=loss.namespace_label,
         segment_label=segments.label if segments else None,
+        delays=labels.delay_metric,
     )
 
 

@@ -91,7 +91,7 @@ class _Match:
             if one.version in self.canary or one.version in self.stable
         ]
         if roles:
-            self.comparison = compared(self.comparison, parameters, roles, edges, _STABLE, _CANARY, True)
+            self.comparison = compared(self.comparison, parameters, roles, edges, _STABLE, _CANARY)
 
     def says(self, parameters: Parameters, at: float) -> Compared:
         return says(self.comparison, parameters.gate, at)

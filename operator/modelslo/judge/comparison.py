@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from math import log, sqrt
+from math import inf, isfinite, log, sqrt
 from typing import Final
 
 import numpy as np
 
+from modelslo.judge.betting import Array
 from modelslo.judge.gate import Gate, Trial, advance
 from modelslo.judge.increments import Delta, Step
+from modelslo.judge.maturity import wait
 from modelslo.judge.parameters import GateParameters, Parameters
 from modelslo.judge.scale import SMALLEST_SEGMENT, Data, Rules
 from modelslo.judge.verdict import HARM, GateVerdict, verdict_of
@@ -39,6 +41,8 @@ class Compared:
 
     ``ratio`` is the canary's mean loss over stable's, ``low`` to ``high`` its anytime-valid interval (Robbins' band,
     decision-statistics section 5). ``phi`` is the overdispersion of clustered labels, ``data`` what was judged by.
+    ``delay`` (s) is what labels are waited for: as long as 98 % of them take, or what the user states; None: neither
+    is known yet.
     """
 
     verdict: GateVerdict = GateVerdict.INSUFFICIENT_DATA
@@ -54,6 +58,7 @@ class Compared:
     blocks: int = 0
     phi: float = 1.0
     ripe: bool = False
+    delay: float | None = None
     segments: tuple[SegmentVerdict, ...] = ()
 
     @property
@@ -92,30 +97,44 @@ def compared(
     edges: tuple[float, ...],
     stable: str,
     canary: str,
-    comparable: bool,
+    *,
+    delay_edges: tuple[float, ...] = (),
+    settled: float = inf,
 ) -> Comparison:
-    """Takes a cell of the rollout. `comparable`: both arms' labels are of the same ages, at the shares of now."""
-    if comparison.rules is None or (edges and comparison.rules.edges != edges):
-        # Buckets that change in the middle begin at E = 1: what was bet on other scores cannot be added up.
-        comparison = _begun(comparison, parameters, edges, cell)
+    """Takes a cell of the rollout. `settled`: seconds for which both arms have had their share of now."""
+    edges, delay_edges = _edges(comparison.rules, edges, delay_edges)
     rules = comparison.rules
-    assert rules is not None
+    if rules is None or (rules.edges, rules.lag_edges) != (edges, delay_edges):
+        # Buckets that change in the middle begin at E = 1: what was bet on other scores cannot be added up.
+        comparison, rules = _begun(comparison, parameters, edges, delay_edges, cell)
     delta_c = _delta(rules, [one for one in cell if one.version == canary])
     delta_s = _delta(rules, [one for one in cell if one.version == stable])
-    step = Step(cell[0].end, delta_s, delta_c, comparable)
+    step = Step(cell[0].end, delta_s, delta_c, settled)
     return replace(comparison, gate=advance(comparison.gate, rules, step, True))
 
 
+def _edges(
+    rules: Rules | None, edges: tuple[float, ...], delay_edges: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Those of now; where nothing was counted the ones before still hold."""
+    return (edges, delay_edges) if rules is None else (edges or rules.edges, delay_edges or rules.lag_edges)
+
+
 def _begun(
-    comparison: Comparison, parameters: Parameters, edges: tuple[float, ...], cell: Sequence[Increment]
-) -> Comparison:
+    comparison: Comparison,
+    parameters: Parameters,
+    edges: tuple[float, ...],
+    delay_edges: tuple[float, ...],
+    cell: Sequence[Increment],
+) -> tuple[Comparison, Rules]:
     """Settles what is judged by, from stable's history; without one the first cell tells the segments."""
     share = _shares(comparison.history) or _shares([cell])
     named = tuple(sorted(name for name, part in share.items() if part >= SMALLEST_SEGMENT))
     segments = (*named, NO_SEGMENT) if named and named != (NO_SEGMENT,) and NO_SEGMENT not in named else named
     segments = () if segments == (NO_SEGMENT,) else segments
-    rules = rules_of(parameters, edges, segments, min((share[name] for name in named), default=1.0), comparison.history)
-    return Comparison(rules, before(rules, comparison.history))
+    smallest = min((share[name] for name in named), default=1.0)
+    rules = rules_of(parameters, edges, segments, smallest, comparison.history, delay_edges)
+    return Comparison(rules, before(rules, comparison.history)), rules
 
 
 def before(rules: Rules, cells: Iterable[Sequence[Increment]]) -> Gate:
@@ -132,13 +151,14 @@ def rules_of(
     segments: tuple[str, ...],
     smallest: float,
     history: Iterable[Sequence[Increment]] = (),
+    delay_edges: tuple[float, ...] = (),
 ) -> Rules:
     """Rules of the gate; `smallest` is the traffic share of the smallest segment (decision-statistics section 10)."""
     gate, timing = parameters.gate, parameters.timing
     squares = all(one.losses.squares is not None for cell in history for one in cell)
     return Rules(
         edges=edges,
-        lag_edges=(),
+        lag_edges=delay_edges,
         margin=gate.margin,
         segment_margin=max(_SEGMENT_MARGINS * gate.margin, gate.margin / sqrt(smallest)),
         alpha=gate.alpha,
@@ -184,8 +204,14 @@ def _delta(rules: Rules, cell: Sequence[Increment]) -> Delta | None:
         squares=squares if rules.has_squares else None,
         buckets=buckets,
         predictions=sum(one.predictions for one in cell),
-        lags=None,
+        lags=_delays(rules, cell),
     )
+
+
+def _delays(rules: Rules, cell: Sequence[Increment]) -> Array | None:
+    """Labels of each delay; None where they are not told."""
+    told = [one.delays for one in cell if one.delays and len(one.delays) == len(rules.lag_edges) + 1]
+    return np.sum(told, axis=0) if told else None
 
 
 def says(comparison: Comparison, gate: GateParameters, at: float) -> Compared:
@@ -209,8 +235,16 @@ def says(comparison: Comparison, gate: GateParameters, at: float) -> Compared:
         blocks=contrast.blocks,
         phi=trial.tempering.phi,
         ripe=trial.ripe,
+        delay=_waited(comparison.gate, rules),
         segments=_segments(trial, rules),
     )
+
+
+def _waited(gate: Gate, rules: Rules) -> float | None:
+    if not rules.lag_edges:
+        return rules.delay
+    found = wait(gate.delays, rules.lag_edges)
+    return found if isfinite(found) else None
 
 
 def _band(trial: Trial, gate: GateParameters) -> tuple[float | None, float | None]:

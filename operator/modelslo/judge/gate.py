@@ -173,7 +173,7 @@ def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float
     ripe = _ripe(gate, rules, step, -1.0 if first is None else step.at - first - rules.warmup)
     if _poisoned(trial.scale, step):
         return replace(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=trial.empty)
-    if gate.watch.frozen or not ripe or not step.comparable:
+    if gate.watch.frozen or not ripe:
         trial = replace(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=trial.empty)
         return trial if stable is None else _forecasted(trial, rules, _sample(trial, rules, stable), elapsed)
     filling = _filled(trial, rules, step, elapsed)
@@ -210,8 +210,10 @@ def _filled(trial: Trial, rules: Rules, step: Step, elapsed: float) -> Filling:
 
 
 def _ripe(gate: Gate, rules: Rules, step: Step, age: float) -> bool:
-    if age <= 0:
+    """Whether labels of now are of predictions of the last `age` seconds, made at the shares of now."""
+    if age <= 0 or step.settled < 0:
         return False
+    age = min(age, step.settled)
     if not rules.lag_edges:
         return age >= rules.delay
     lags = step.stable.lags if step.stable is not None else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import exp, isfinite
+from math import exp, inf, isfinite
 from typing import Final
 
 import numpy as np
@@ -81,13 +81,13 @@ class Meter:
 class Step:
     """Both arms at one scrape; None: nothing to be used of this arm now.
 
-    ``comparable`` false: the arms' labels are of different ages for a reason outside, such as pods that start.
+    ``settled`` are the seconds for which both arms have had their share of now, below 0 while it changes.
     """
 
     at: float
     stable: Delta | None
     canary: Delta | None
-    comparable: bool = True
+    settled: float = inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import isfinite, log
+from math import inf, isfinite, log
 from typing import Final
 
 from modelslo.judge.arms import Arms, seen
@@ -127,7 +127,7 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
     memory = _take_slices(parameters, memory, evidence, scene)
     if evidence.gap is None:
         for group in _by_time(evidence.increments):
-            memory = _take(parameters, memory, group, evidence.edges, scene)
+            memory = _take(parameters, memory, group, evidence, scene)
     problem = _problem(parameters, memory, evidence, scene)
     canary = _canary(parameters, memory, scene, evidence.at) if scene.canary_version is not None else None
     cause, explanations = explain(
@@ -191,9 +191,9 @@ def _by_time(increments: tuple[Increment, ...]) -> list[tuple[Increment, ...]]:
 
 
 def _take(
-    parameters: Parameters, memory: Memory, cell: tuple[Increment, ...], edges: tuple[float, ...], scene: Scene
+    parameters: Parameters, memory: Memory, cell: tuple[Increment, ...], evidence: Evidence, scene: Scene
 ) -> Memory:
-    """Takes the increments of one grid cell."""
+    """Takes the increments of one grid cell of `evidence`."""
     nan = dict(memory.nan)
     for version in {one.version for one in cell}:
         nan[version] = any(not isfinite(one.losses.total) for one in cell if one.version == version)
@@ -205,27 +205,34 @@ def _take(
     memory = _take_invalid(memory, cell, stable, canary) if _begun(scene, start) else memory
     if not _begun(scene, start):
         return replace(memory, comparison=remembered(memory.comparison, cell, stable))
-    fit = comparable(parameters, scene, start)
-    return replace(memory, comparison=compared(memory.comparison, parameters, cell, edges, stable, canary, fit))
+    comparison = compared(
+        memory.comparison,
+        parameters,
+        cell,
+        evidence.edges,
+        stable,
+        canary,
+        delay_edges=evidence.delay_edges,
+        settled=settled(scene, start, parameters.timing.warmup),
+    )
+    return replace(memory, comparison=comparison)
 
 
 def _begun(scene: Scene, start: float) -> bool:
     return scene.judged_since is not None and start >= scene.judged_since
 
 
-def comparable(parameters: Parameters, scene: Scene, start: float) -> bool:
-    """Whether labels from `start` on are of predictions that both arms made, at the shares of now, after the warm-up.
+def settled(scene: Scene, start: float, warmup: float) -> float:
+    """Seconds at `start` since the last transition, behind the first one also the warm-up; -inf while there is one.
 
-    Every transition is over, and the label delay behind it too; behind the first one also the warm-up.
+    Labels of predictions made in that time are of both arms, at the shares of now.
     """
-    if not _begun(scene, start):
-        return False
-    timing = parameters.timing
+    found = inf
     for number, span in enumerate(scene.transitions):
-        behind = timing.delay + (timing.warmup if number == 0 else 0.0)
-        if start >= span.start and (span.end is None or start < span.end + behind):
-            return False
-    return True
+        if start >= span.start:
+            behind = warmup if number == 0 else 0.0
+            found = min(found, -inf if span.end is None else start - span.end - behind)
+    return found
 
 
 def _take_invalid(memory: Memory, cell: tuple[Increment, ...], stable: str, canary: str) -> Memory:

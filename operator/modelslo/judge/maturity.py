@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import exp, sqrt
+from math import exp, inf, sqrt
 from typing import Final
 
 import numpy as np
@@ -56,6 +56,20 @@ def older_shares(edges: tuple[float, ...], age: float) -> Array:
     lower, upper = _bounds(edges)
     shares = np.minimum(np.maximum((upper - age) / (upper - lower), 0.0), 1.0)
     return np.concatenate((shares, _ALL))
+
+
+def wait(delays: Delays, edges: tuple[float, ...]) -> float:
+    """Least age (s) from which on usual labels are mature; infinite where the delays do not tell."""
+    above = float(delays.counts.sum())
+    allowed = MOST_OLDER * above
+    if not above > 0:
+        return inf
+    for lower, upper, count in zip(*_bounds(edges), delays.counts[:-1], strict=True):
+        above -= float(count)
+        if above <= allowed:
+            inside = (allowed - above) / float(count) if count > 0 else 1.0
+            return max(float(lower), float(upper - inside * (upper - lower)))
+    return inf
 
 
 def mature(delays: Delays, lags: Array | None, edges: tuple[float, ...], age: float) -> bool:

@@ -15,7 +15,7 @@ _FAST, _SLOW = (1 / 672, 0.02), (1 / 112, 0.05)
 # A burn rate that needs more than this share of bad slices cannot be told from "all bad".
 _HIGHEST_ERROR_RATE = 0.9
 # Of the judge: another one cannot go on where this one was.
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,12 @@ class Parameters:
     min_coverage: float
     trigger: Severity | None
     drift: bool = False  # the e-detector triggers a retrain, not the burn rate
+    delays: bool = False  # a histogram tells the label delays
 
     def gate_digest(self) -> str:
         """Changes whenever judging of a canary must start afresh (E = 1)."""
         times = (self.timing.interval, self.timing.delay, self.timing.warmup, self.timing.settle, self.timing.tempo)
-        frozen = (_SCHEMA, self.gate, *times)
+        frozen = (_SCHEMA, self.gate, self.delays, *times)
         return hashlib.sha256(repr(frozen).encode()).hexdigest()[:16]
 
 
@@ -83,6 +84,7 @@ def parameters_of(spec: ModelSLOSpec, timing: Timing) -> Parameters:
         min_coverage=ratio(spec.indicator.labels.min_coverage) if spec.indicator.labels.min_coverage else 0.0,
         trigger=spec.retrain.trigger.burn_rate if spec.retrain else None,
         drift=spec.retrain is not None and spec.retrain.trigger.type is Trigger.DRIFT,
+        delays=spec.indicator.labels.delay_metric is not None,
     )
 
 

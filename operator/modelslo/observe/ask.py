@@ -20,7 +20,7 @@ class Selector:
     """Selects the series of one model.
 
     ``match`` holds the equality matchers (label, value) in ascending order, without the namespace; the namespace of the
-    ModelSLO is matched by ``namespace_label``.
+    ModelSLO is matched by ``namespace_label``. ``delays`` is the histogram of label delays, without segments.
     """
 
     metric: str
@@ -30,6 +30,7 @@ class Selector:
     version_label: str
     namespace_label: str
     segment_label: str | None
+    delays: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,14 @@ class Family:
     version_label: str
     namespace_label: str
     segment_label: str | None
+    delays: str | None
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of all metrics that one query fetches."""
         histogram = tuple(f"{self.metric}_{part}" for part in ("bucket", "count", "squares_total", "sum"))
-        return tuple(sorted({*histogram, self.predictions, self.invalid}))
+        delays = (f"{self.delays}_bucket", f"{self.delays}_count") if self.delays is not None else ()
+        return tuple(sorted({*histogram, *delays, self.predictions, self.invalid}))
 
 
 def family_of(selector: Selector) -> Family:
@@ -37,6 +39,7 @@ def family_of(selector: Selector) -> Family:
         selector.version_label,
         selector.namespace_label,
         selector.segment_label,
+        selector.delays,
     )
 
 

@@ -6,8 +6,8 @@ The order of every sum is fixed (series by name, then time), so that the same sa
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isnan
 
 from modelslo.observe.answer import Series
@@ -23,6 +23,7 @@ class Gathered:
     """The series of one model in one answer. Keys name series; values begin with (version, segment)."""
 
     histograms: dict[str, tuple[str, str, Parts]] = field(default_factory=dict)
+    delays: dict[str, tuple[str, str, Parts]] = field(default_factory=dict)
     counters: dict[str, tuple[str, str, str, Series]] = field(default_factory=dict)  # and PREDICTIONS or INVALID
 
 
@@ -32,6 +33,7 @@ class Cursor:
 
     at: int
     histograms: dict[str, tuple[str, Scrape]]
+    delays: dict[str, tuple[str, Scrape]]
     counters: dict[str, Point]
 
     def newest(self) -> dict[str, float]:
@@ -44,15 +46,27 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """An increment and the edges of its buckets."""
+    """An increment and the edges of its buckets, and of those of its label delays."""
 
     increment: Increment
     edges: tuple[float, ...]
+    delay_edges: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Increments over the edges that all their buckets share, these edges, and remarks about what was lost."""
+
+    increments: tuple[Increment, ...] = ()
+    edges: tuple[float, ...] = ()
+    delay_edges: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class _Sums:
     steps: list[Step] = field(default_factory=list)
+    delays: list[Step] = field(default_factory=list)
     predictions: float = 0.0
     invalid: float = 0.0
 
@@ -78,7 +92,13 @@ def advance(cursor: Cursor | None, gathered: Gathered, ends: Sequence[int]) -> t
     """
     until, after = ends[-1], cursor.at if cursor is not None else ends[0] - STALENESS_MS
     sums: dict[tuple[int, str, str], _Sums] = {}
-    histograms = _read_histograms(cursor, gathered, ends, after, sums)
+    histograms = dict(cursor.histograms) if cursor is not None else {}
+    for place, one in _read_histograms(histograms, gathered.histograms, ends, after):
+        sums.setdefault(place, _Sums()).steps.append(one)
+    delays = dict(cursor.delays) if cursor is not None else {}
+    for place, one in _read_histograms(delays, gathered.delays, ends, after):
+        if one.count > 0:
+            sums.setdefault(place, _Sums()).delays.append(one)
     counters = _read_counters(cursor, gathered, ends, after, sums)
     cells = [
         _cell(ends[index - 1] / 1000, ends[index] / 1000, version, segment, sums[index, version, segment])
@@ -88,28 +108,27 @@ def advance(cursor: Cursor | None, gathered: Gathered, ends: Sequence[int]) -> t
     return cells, Cursor(
         until,
         {key: one for key, one in histograms.items() if one[1].at > alive},
+        {key: one for key, one in delays.items() if one[1].at > alive},
         {key: one for key, one in counters.items() if one[0] > alive},
     )
 
 
 def _read_histograms(
-    cursor: Cursor | None,
-    gathered: Gathered,
+    last: dict[str, tuple[str, Scrape]],
+    gathered: Mapping[str, tuple[str, str, Parts]],
     ends: Sequence[int],
     after: int,
-    sums: dict[tuple[int, str, str], _Sums],
-) -> dict[str, tuple[str, Scrape]]:
-    last = dict(cursor.histograms) if cursor is not None else {}
-    for key in sorted(gathered.histograms):
-        version, segment, parts = gathered.histograms[key]
+) -> Iterator[tuple[tuple[int, str, str], Step]]:
+    """Steps with their cell, version and segment; `last` is brought up to date."""
+    for key in sorted(gathered):
+        version, segment, parts = gathered[key]
         before = last[key][1] if key in last else None
         found, newest = steps(before, scrapes(parts, after))
         for one in found:
             if one.at > ends[0]:
-                sums.setdefault((bisect_left(ends, one.at), version, segment), _Sums()).steps.append(one)
+                yield (bisect_left(ends, one.at), version, segment), one
         if newest is not None:
             last[key] = (version, newest)
-    return last
 
 
 def _read_counters(
@@ -144,7 +163,10 @@ def _cell(start: float, end: float, version: str, segment: str, sums: _Sums) -> 
         squares = None if squares is None or one.squares is None else squares + one.squares
     edges, buckets = _together((one.edges, one.buckets) for one in sums.steps if one.count > 0 or one.edges)
     losses = Losses(count, total, buckets, squares if sums.steps else None)
-    return Cell(Increment(start, end, version, segment, losses, sums.predictions, sums.invalid), edges)
+    delay_edges, delays = _together((one.edges, one.buckets) for one in sums.delays)
+    return Cell(
+        Increment(start, end, version, segment, losses, sums.predictions, sums.invalid, delays), edges, delay_edges
+    )
 
 
 def _together(
@@ -181,8 +203,8 @@ def coarser(edges: tuple[float, ...], buckets: tuple[float, ...], wanted: tuple[
     return tuple(joined)
 
 
-def on_common_edges(cells: Sequence[Cell]) -> tuple[tuple[Increment, ...], tuple[float, ...], tuple[str, ...]]:
-    """Increments over the edges that all their buckets share, these edges, and remarks about what was lost."""
+def on_common_edges(cells: Sequence[Cell]) -> Merged:
+    """The increments of `cells`, made comparable."""
     every = {cell.edges for cell in cells if cell.edges}
     common = shared_edges(every)
     notes = []
@@ -193,14 +215,15 @@ def on_common_edges(cells: Sequence[Cell]) -> tuple[tuple[Increment, ...], tuple
         notes.append("Some histogram buckets do not add up to the count or differ in their edges; they are not used.")
     if any(isnan(cell.increment.losses.total) for cell in cells):
         notes.append("The sum of the losses of some version is NaN or missing.")
-    return tuple(_rebinned(cell, common) for cell in cells), common, tuple(notes)
+    delays = shared_edges({cell.delay_edges for cell in cells if cell.delay_edges})
+    return Merged(tuple(_rebinned(cell, common, delays) for cell in cells), common, delays, tuple(notes))
 
 
-def _rebinned(cell: Cell, common: tuple[float, ...]) -> Increment:
+def _rebinned(cell: Cell, common: tuple[float, ...], delays: tuple[float, ...]) -> Increment:
     one = cell.increment
-    if not cell.edges or cell.edges == common:
-        return one
-    losses = one.losses
-    buckets = coarser(cell.edges, losses.buckets, common) if common else ()
-    changed = Losses(losses.count, losses.total, buckets, losses.squares)
-    return Increment(one.start, one.end, one.version, one.segment, changed, one.predictions, one.invalid)
+    if cell.edges and cell.edges != common:
+        buckets = coarser(cell.edges, one.losses.buckets, common) if common else ()
+        one = replace(one, losses=replace(one.losses, buckets=buckets))
+    if cell.delay_edges and cell.delay_edges != delays:
+        one = replace(one, delays=coarser(cell.delay_edges, one.delays, delays) if delays else ())
+    return one

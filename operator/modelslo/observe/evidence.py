@@ -63,7 +63,11 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """What one version did in one segment in (start, end], differenced per series with real scrape times."""
+    """What one version did in one segment in (start, end], differenced per series with real scrape times.
+
+    ``delays`` are labels per bucket of their delay, the last one above the highest finite edge; they know no segments
+    and stand with NO_SEGMENT. Empty: not exported.
+    """
 
     start: float
     end: float
@@ -72,6 +76,7 @@ class Increment:
     losses: Losses
     predictions: float = 0.0
     invalid: float = 0.0
+    delays: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,8 @@ class Evidence:
     """Everything read for one evaluation of one model at time ``at``.
 
     ``increments`` cover (since, at] on the evaluation grid, ascending in time, in one order for one TSDB content.
-    ``edges`` are the finite upper bounds of the loss buckets. ``newest`` is the time of the newest sample per version.
+    ``edges`` are the finite upper bounds of the loss buckets, ``delay_edges`` those of the label delays (s).
+    ``newest`` is the time of the newest sample per version.
     ``gap`` says that the increments are missing; ``slice_gap`` that the slices are. ``notes`` are remarks for a person
     about data that were left out.
     """
@@ -133,3 +139,4 @@ class Evidence:
     slice_gap: Gap | None = None
     queries: tuple[QueryRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    delay_edges: tuple[float, ...] = ()

@@ -33,6 +33,8 @@ def gather(asks: Sequence[Ask], series: Iterable[Series]) -> dict[ModelKey, Gath
             # A user may name the histogram's own count as the counter of predictions.
             if name.startswith(family.metric):
                 _put(of.histograms.setdefault(key, (version, segment, Parts()))[2], name[len(family.metric) :], one)
+            if family.delays is not None and name.startswith(family.delays):
+                _put(of.delays.setdefault(key, (version, NO_SEGMENT, Parts()))[2], name[len(family.delays) :], one)
     return found
 
 

@@ -16,7 +16,7 @@ from modelslo.observe.answer import Answer
 from modelslo.observe.ask import Ask
 from modelslo.observe.batch import batches, family_of, matchers, unaskable
 from modelslo.observe.bisect import Suspects, in_pieces
-from modelslo.observe.cells import Cell, Cursor, advance, boundaries, on_common_edges
+from modelslo.observe.cells import Cell, Cursor, Merged, advance, boundaries, on_common_edges
 from modelslo.observe.client import MOST_BYTES
 from modelslo.observe.evidence import STALENESS, Evidence, Gap, ModelKey, NoEvidence, QueryRecord, SliceTable
 from modelslo.observe.failure import QueryFailure
@@ -213,9 +213,9 @@ class Observer:
 
     def _evidence(self, reading: _Reading) -> Evidence:
         ask, cursor, gap = reading.ask, reading.cursor, reading.gap
-        increments, edges, notes = on_common_edges(reading.cells) if gap is None else ((), (), ())
+        merged = on_common_edges(reading.cells) if gap is None else Merged()
         newest = cursor.newest() if cursor is not None and gap is None else {}
-        if gap is None and not newest and not increments:
+        if gap is None and not newest and not merged.increments:
             gap = _no_data(ask)
         known = self._known.get(ask.model, _Known(ask))
         if gap is None:
@@ -227,14 +227,15 @@ class Observer:
             model=ask.model,
             since=ask.since,
             at=ask.until,
-            increments=increments,
-            edges=edges,
+            increments=merged.increments,
+            edges=merged.edges,
+            delay_edges=merged.delay_edges,
             newest=newest,
             slices=known.table,
             gap=gap,
             slice_gap=reading.slice_gap,
             queries=tuple(reading.queries),
-            notes=notes,
+            notes=merged.notes,
         )
 
 

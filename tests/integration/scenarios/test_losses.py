@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from tests.integration.scenarios.manifests import TARGET, modelslo
@@ -31,6 +33,18 @@ def test_exchanging_the_images_exchanges_the_outcomes(stage: Stage) -> None:
     assert second.status().get("rejectedRevisions", []) == []
     first.wait("both Events", lambda: {"CanaryWorse", "RolledBack"} <= set(first.events()))
     second.wait("both Events", lambda: {"CanaryNotWorse", "Promoted"} <= set(second.events()))
+
+
+@scenario
+def test_a_canary_waits_for_its_labels_and_not_for_the_stated_delay(stage: Stage) -> None:
+    """Labels come within two seconds, and the stated delay is 40 s here: a histogram tells."""
+    model = stage.model()
+    model.images(v1=GOOD, v2=2 * BAD)
+    model.create(modelslo(indicator={"labels": {"delay": "20m", "delayMetric": "ml_label_delay_seconds"}}))
+    model.begin("v2")
+    assert model.rolled_back("v2") == "CanaryWorse"
+    (started, ended) = (one["at"] for one in model.status()["history"][-2:])
+    assert (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds() < 40
 
 
 @scenario

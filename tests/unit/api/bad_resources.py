@@ -163,6 +163,18 @@ RULE_ROWS: Final = (
         ("30m", "labels.delay (30m)", "raise maxAge"),
     ),
     Bad(
+        "delay-metric-needs-delay",
+        {f"{_LABELS}.delay": GONE, f"{_LABELS}.delayMetric": "ml_label_delay_seconds"},
+        f"{_LABELS}.delayMetric",
+        ("ml_label_delay_seconds stands without labels.delay", "state the delay too"),
+    ),
+    Bad(
+        "delay-metric-is-not-the-loss",
+        {f"{_LABELS}.delayMetric": "ml_huber_loss"},
+        f"{_LABELS}.delayMetric",
+        ("ml_huber_loss is loss.metric", "name the histogram of label delays"),
+    ),
+    Bad(
         "slice-within-window",
         {f"{_OBJECTIVE}.slice": "60d"},
         f"{_OBJECTIVE}.slice",

@@ -74,6 +74,7 @@ def test_the_table_of_slices_is_the_same_object_until_one_closes() -> None:
     total=NUMBERS,
     squares=st.none() | NUMBERS,
     buckets=st.booleans(),
+    delays=st.booleans(),
     version=st.text(),
     segment=st.text(),
     rows=st.lists(st.tuples(st.integers(0, 10**9), st.text(), NUMBERS, st.floats(0, 1e9))),
@@ -82,13 +83,17 @@ def test_a_line_is_read_as_it_was_written(
     total: float,
     squares: float | None,
     buckets: bool,
+    delays: bool,
     version: str,
     segment: str,
     rows: list[tuple[int, str, float, float]],
 ) -> None:
     counted = (1.0,) * (len(EDGES) + 1) if buckets else ()
-    one = Increment(60.0, 120.0, version, segment, Losses(3.0, total, counted, squares), 5.0, 2.0)
-    chunk = Chunk(60.0, 120.0, 7, (Cell(one, EDGES if buckets else ()),), tuple(rows))
+    one = Increment(
+        60.0, 120.0, version, segment, Losses(3.0, total, counted, squares), 5.0, 2.0, (1.0, 2.0) if delays else ()
+    )
+    cell = Cell(one, EDGES if buckets else (), (60.0,) if delays else ())
+    chunk = Chunk(60.0, 120.0, 7, (cell,), tuple(rows))
     assert repr(chunk_in(chunk.line())) == repr(chunk)  # a NaN is not equal to itself
     json.loads(chunk.line(), parse_constant=pytest.fail)
 

@@ -127,6 +127,12 @@ def test_invalid_losses_and_no_labels() -> None:
     assert "WRONG No labelled prediction" in said(spec(), look(spec(), evidence={"increments": idle}))
 
 
+def test_a_histogram_of_label_delays_that_is_not_there() -> None:
+    asked = spec(labels={"delay": "10m", "delayMetric": "lag"})
+    assert "note There is no histogram lag (spec.indicator.labels.delayMetric)" in said(asked, look(asked))
+    assert "no histogram" not in said(asked, look(asked, evidence={"delay_edges": (60.0, 600.0)}))
+
+
 def test_scrapes_too_far_apart() -> None:
     short = spec(objective={"slice": "5m"})
     assert "Scraped every 90 s but judged every 60 s." in said(short, look(short, scrape_interval=90.0))

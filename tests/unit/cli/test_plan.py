@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import sys
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +228,16 @@ def test_rate_variance_and_reach_of_the_buckets() -> None:
     assert 1 <= found.traffic.phi < 1.3
     assert found.traffic.top == pytest.approx(1.25 * EDGES[-1] / 0.25, rel=0.05)
     assert measured(evidence(), parameters(), "v2").traffic.cv2 < 1e-5
+
+
+def test_what_the_labels_take_is_waited_for_where_a_histogram_tells() -> None:
+    whole = evidence()
+    told = tuple(replace(one, delays=(90.0, 10.0, 0.0)) for one in whole.increments)
+    whole = replace(whole, increments=told, delay_edges=(60.0, 600.0))
+    assert measured(whole, parameters()).delay == pytest.approx(492)
+    endless = tuple(replace(one, delays=(0.0, 0.0, 9.0)) for one in whole.increments)
+    assert measured(replace(whole, increments=endless), parameters()).delay == inf
+    assert measured(evidence(), parameters()).delay == inf
 
 
 def test_clustered_labels_are_seen() -> None:

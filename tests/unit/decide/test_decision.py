@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelslo.api.spec import ModelSLOSpec, OnDeadline, Promotion
+from modelslo.api.spec import Labels, ModelSLOSpec, OnDeadline, Promotion
 from modelslo.api.status import (
     LastActions,
     ModelSLOStatus,
@@ -105,6 +105,17 @@ def test_a_canary_scaled_from_zero_has_the_same_deadline(
     decision = decided(waiting, snapshot(canary=stuck), judgement(problem=Problem(Unknown.NO_DATA, "")))
     reason = Reason.WAITING_FOR_PODS if expected is Action.HOLD else Reason.CANARY_UNAVAILABLE
     assert (decision.action, decision.reason) == (expected, reason)
+
+
+@pytest.mark.parametrize(("delay", "advances"), [(None, False), (60.0, True), (1800.0, False)])
+def test_a_step_lasts_until_the_labels_of_its_predictions_are_there(delay: float | None, advances: bool) -> None:
+    """Five minutes and the delay, stated as half an hour; nine minutes are over. A histogram may know better."""
+    of = judgement(Verdict.UNDECIDED)
+    assert of.canary is not None
+    of = replace(of, canary=replace(of.canary, compared=replace(of.canary.compared, delay=delay)))
+    indicator = spec_of().indicator
+    slow = spec_of(indicator=indicator.model_copy(update={"labels": Labels(delay="30m")}))
+    assert (decided(rolling(), snapshot(), of, slow).action is Action.ADVANCE) is advances
 
 
 @pytest.mark.parametrize("verdict", [Verdict.NOT_WORSE, Verdict.UNDECIDED])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import log, nan
+from dataclasses import replace
+from math import inf, log, nan
 
 import numpy as np
 import pytest
@@ -275,16 +276,20 @@ def test_without_delays_the_stated_one_is_waited_for() -> None:
     assert rollout.blocks > 0
 
 
-def test_labels_that_are_not_comparable_are_left_out() -> None:
-    """Pods that start: labels of both arms are of different ages for a reason outside."""
+@pytest.mark.parametrize("settled", [-inf, -1.0, 0.0, 5.0])
+def test_labels_of_predictions_before_the_shares_of_now_are_left_out(settled: float) -> None:
+    """Pods that start, or did five seconds ago: labels of both arms are of different ages for a reason outside."""
     rollout = ripe()
     before = bits(rollout.e)
     rollout.serve(50.0)
     _, step = rollout.look(), rollout.steps[-1][0]
-    again = advance(ripe().gate, rollout.rules, type(step)(step.at, step.stable, step.canary, comparable=False), True)
+    again = advance(ripe().gate, rollout.rules, replace(step, settled=settled), True)
     assert again.trial is not None
     assert bits(again.trial.e) == before
     assert bits(rollout.e) != before
+    long_ago = advance(ripe().gate, rollout.rules, replace(step, settled=3600.0), True)
+    assert long_ago.trial is not None
+    assert bits(long_ago.trial.e) == bits(rollout.e)
 
 
 # Nothing to go by

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelslo.judge.judgement import Scene, Span, Unknown, Verdict, comparable, judge
+from modelslo.judge.judgement import Scene, Span, Unknown, Verdict, judge, settled
 from modelslo.observe.evidence import Evidence, Gap, Increment, NoEvidence
 from tests.unit.judge.make import cell, evidence, judged, parameters, scene, spec_of
 
@@ -48,17 +49,52 @@ def test_no_verdict_before_the_label_delay_has_passed() -> None:
     assert late.canary.verdict is Verdict.WORSE
 
 
-def test_labels_around_a_change_of_share_are_left_out() -> None:
-    labels = {"loss": {"metric": "m", "matchLabels": {"model_name": "x"}}, "labels": {"delay": "10m"}}
+def with_delays(pieces: list[Evidence], quick: float, late: float) -> list[Evidence]:
+    """So many labels came within a minute, so many took up to ten."""
+    return [
+        replace(
+            one,
+            increments=tuple(replace(each, delays=(quick, late, 0.0)) for each in one.increments),
+            delay_edges=(60.0, 600.0),
+        )
+        for one in pieces
+    ]
+
+
+@pytest.mark.parametrize(("late", "first"), [(0.0, 2), (1.0, 10)])
+def test_with_a_histogram_of_delays_no_more_is_waited_for_than_labels_take(late: float, first: int) -> None:
+    """The stated delay is half an hour."""
+    labels = {
+        "loss": {"metric": "m", "matchLabels": {"model_name": "x"}},
+        "labels": {"delay": "30m", "delayMetric": "lag"},
+    }
     of = parameters(spec_of(indicator=labels))
+    pieces = with_delays(stream(50, 3.0), 10.0, late)
+    # Until the warm-up is over and the labels have had their time, nothing is compared
+    early, _ = judged(pieces[:first], scene(), of)
+    assert early.canary is not None
+    assert early.canary.verdict is Verdict.IMMATURE
+    # Then the canary is found to be worse, long before half an hour is over
+    late_one, _ = judged(pieces[: first + 10], scene(), of)
+    assert late_one.canary is not None
+    assert late_one.canary.verdict is Verdict.WORSE
+    assert late_one.canary.compared.delay == pytest.approx(600 - 540 * 0.02 * 11 if late else 58.8)
+    # Without the histogram it would not yet be
+    without, _ = judged([replace(one, delay_edges=()) for one in pieces[: first + 10]], scene(), of)
+    assert without.canary is not None
+    assert without.canary.verdict is Verdict.IMMATURE
+
+
+def test_labels_around_a_change_of_share_are_left_out() -> None:
+    """Predictions count since the last change ended, since the first one after the warm-up of a minute."""
     seen = Scene("v1", "v2", 0.0, (Span(0.0, 30.0), Span(2000.0, 2100.0), Span(5000.0, None)))
-    assert not comparable(of, seen, 30.0 + 600 + 59)
-    assert comparable(of, seen, 30.0 + 600 + 60)
-    assert not comparable(of, seen, 2000.0)
-    assert not comparable(of, seen, 2100.0 + 599)
-    assert comparable(of, seen, 2100.0 + 600)
-    assert not comparable(of, seen, 5000.0)
-    assert not comparable(of, Scene("v1"), 100.0)
+    assert settled(seen, 10.0, 60.0) < 0
+    assert settled(seen, 30.0 + 59, 60.0) == -1
+    assert settled(seen, 30.0 + 60 + 600, 60.0) == 600
+    assert settled(seen, 2000.0, 60.0) == -100
+    assert settled(seen, 2100.0 + 599, 60.0) == 599
+    assert settled(seen, 5000.0, 60.0) == -inf
+    assert settled(Scene("v1", "v2", 0.0), 100.0, 60.0) == inf
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslo.judge.betting import Array
-from modelslo.judge.maturity import MOST_OLDER, Delays, mature, older_shares
+from modelslo.judge.maturity import MOST_OLDER, Delays, mature, older_shares, wait
 
 EDGES = (60.0, 120.0, 600.0, 3600.0)
 MEMORY = 7200.0
@@ -51,6 +53,17 @@ def test_labels_are_waited_for_until_all_but_a_fiftieth_are_young_enough() -> No
 def test_two_old_labels_of_a_hundred_are_few_and_three_are_not() -> None:
     assert mature(usual(b0=98, inf=2), lags(b0=98, inf=2), EDGES, 120.0)
     assert not mature(usual(b0=97, inf=3), lags(b0=97, inf=3), EDGES, 120.0)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=5, max_size=5))
+def test_the_wait_is_the_least_age_at_which_labels_are_mature(counts: list[int]) -> None:
+    delays = Delays(np.array(counts, dtype=float))
+    found = wait(delays, EDGES)
+    if found == inf:
+        assert not mature(delays, None, EDGES, 1e9)
+        return
+    assert mature(delays, None, EDGES, found + 1e-6)
+    assert found == 0 or not mature(delays, None, EDGES, found * (1 - 1e-6) - 1e-6)
 
 
 def test_nothing_is_compared_before_the_warm_up_is_over_or_before_any_label() -> None:

@@ -33,7 +33,7 @@ class Live:
     def run(self, cells: int, ratio: float) -> GateVerdict:
         for _ in range(cells):
             cell = [self.increment("v1", 60, 1.0), self.increment("v2", 20, ratio)]
-            self.comparison = compared(self.comparison, parameters(), cell, self.edges, "v1", "v2", True)
+            self.comparison = compared(self.comparison, parameters(), cell, self.edges, "v1", "v2")
             self.number += 1
         return says(self.comparison, parameters().gate, self.number * INTERVAL).verdict
 
@@ -68,5 +68,5 @@ def test_a_cell_without_buckets_does_not_begin_anew() -> None:
         Increment(live.number * INTERVAL, (live.number + 1) * INTERVAL, version, "", Losses(0.0, 0.0, (), 0.0), 0.0)
         for version in ("v1", "v2")
     ]
-    live.comparison = compared(live.comparison, parameters(), nothing, (), "v1", "v2", True)
+    live.comparison = compared(live.comparison, parameters(), nothing, (), "v1", "v2")
     assert live.evidence == before

@@ -17,11 +17,21 @@ def ask(
     slice_length: float = 60.0,
     slices: tuple[int, int] = (0, 9),
     segment_label: str | None = None,
+    delays: str | None = None,
 ) -> Ask:
     return Ask(
         ModelKey(namespace, name),
         Source(url, 5.0),
-        Selector("loss", "ml_predictions_total", "ml_loss_invalid_total", match, "version", "namespace", segment_label),
+        Selector(
+            "loss",
+            "ml_predictions_total",
+            "ml_loss_invalid_total",
+            match,
+            "version",
+            "namespace",
+            segment_label,
+            delays,
+        ),
         since,
         until,
         60.0,

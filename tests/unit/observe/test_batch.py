@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from modelslo.observe.answer import Series
 from modelslo.observe.ask import Ask
-from modelslo.observe.batch import Owners, batches, matchers, unaskable
+from modelslo.observe.batch import Owners, batches, family_of, matchers, unaskable
 from modelslo.observe.gather import gather
 from modelslo.observe.promql import MOST_NAMES
 from tests.unit.observe.asks import ask
@@ -87,6 +87,21 @@ def test_gather_sorts_parts() -> None:
         ("v", "", "predictions"),
         ("v", "s", "invalid"),
     ]
+
+
+def test_label_delays_are_gathered_by_version_when_they_are_asked_for() -> None:
+    mine = ask(segment_label="segment", delays="lag")
+    lag = [series("lag_count"), series("lag_sum"), series("lag_bucket", le="60"), series("lag_bucket", le="+Inf")]
+    found = gather([mine], [series("loss_count", segment="s"), *lag])[mine.model]
+    ((version, segment, parts),) = found.delays.values()
+    assert (version, segment) == ("v", "")
+    assert parts.count is not None
+    assert [edge for edge, _ in parts.buckets] == [60.0, float("inf")]
+    assert len(found.histograms) == 1
+    assert {"lag_bucket", "lag_count"} <= set(family_of(mine.selector).metrics)
+    # A model without them does not share the query, and gets none
+    assert family_of(ask().selector) != family_of(mine.selector)
+    assert gather([ask()], lag)[mine.model].delays == {}
 
 
 def test_what_cannot_be_asked() -> None:

@@ -68,6 +68,7 @@ def window(streams: dict[str, tuple[str, str, list[tuple[int, list[float]]]]], s
 
         buckets = [(edge, column(3 + position)) for position, edge in enumerate(EDGES)]
         gathered.histograms[key] = (version, segment, Parts(column(0), column(1), column(2), buckets))
+        gathered.delays[key] = (version, "", Parts(column(0), None, None, buckets))
         gathered.counters[key] = (version, segment, PREDICTIONS, column(0))
         gathered.counters[f"{key} reason"] = (version, segment, INVALID, column(5))
     return gathered
@@ -109,6 +110,8 @@ def test_every_loss_is_in_one_cell(rng: random.Random) -> None:
     assert sum(one.increment.losses.count for one in cells) == last[0]
     assert sum(one.increment.losses.total for one in cells) == last[1]
     assert sum(one.increment.predictions for one in cells) == last[0]
+    assert sum(sum(one.increment.delays) for one in cells) == last[0]
+    assert {one.delay_edges for one in cells if one.increment.delays} <= {EDGES[:-1]}
 
 
 def test_a_sample_on_a_boundary_belongs_to_the_cell_before_it() -> None:
@@ -140,6 +143,33 @@ def test_boundaries_end_where_they_are_told_to() -> None:
     assert boundaries(0.1, 0.4, 0.1) == (100, 200, 300, 400)
 
 
+def test_label_delays_stand_with_no_segment_beside_losses_of_segments() -> None:
+    def column(*values: float) -> Series:
+        return Series({}, [START + 1, START + 2], list(values))
+
+    gathered = Gathered()
+    gathered.histograms["a"] = ("v", "s", Parts(column(0, 3), column(0, 2), None, [(1.0, column(0, 2))]))
+    gathered.delays["a"] = ("v", "", Parts(column(0, 3), None, None, [(60.0, column(0, 1)), (inf, column(0, 3))]))
+    gathered.delays["idle"] = ("w", "", Parts(column(5, 5), None, None, [(60.0, column(5, 5))]))
+    cells, cursor = advance(None, gathered, boundaries(START / 1000, START / 1000 + 60, 60))
+    merged = on_common_edges(cells)
+    assert merged.delay_edges == (60.0,)
+    assert [(one.segment, one.losses.count, one.delays) for one in merged.increments] == [
+        ("", 0.0, (1.0, 2.0)),
+        ("s", 3.0, ()),
+    ]
+    assert cursor.newest() == {"v": (START + 2) / 1000}
+
+
+def test_label_delays_of_other_edges_are_compared_on_what_they_share() -> None:
+    def with_delays(version: str, edges: tuple[float, ...], delays: tuple[float, ...]) -> Cell:
+        return Cell(Increment(0, 60, version, "", Losses(), delays=delays), (), edges)
+
+    merged = on_common_edges([with_delays("a", (1.0, 5.0), (1, 2, 3)), with_delays("b", (5.0, 9.0), (4, 5, 6))])
+    assert merged.delay_edges == (5.0,)
+    assert [one.delays for one in merged.increments] == [(3, 3), (4, 11)]
+
+
 def test_edges_in_common() -> None:
     assert shared_edges([(1.0, 2.0), (1.0, 2.0)]) == (1.0, 2.0)
     assert shared_edges([(1.0, 2.0, 3.0), (1.0, 3.0, 4.0)]) == (1.0, 3.0)
@@ -152,23 +182,21 @@ def cell(version: str, edges: tuple[float, ...], buckets: tuple[float, ...], tot
 
 
 def test_versions_with_other_edges_are_compared_on_what_they_share() -> None:
-    increments, edges, notes = on_common_edges(
-        [cell("a", (1.0, 2.0, 4.0), (1, 2, 3, 4)), cell("b", (1.0, 4.0, 8.0), (5, 6, 7, 8))]
-    )
-    assert edges == (1.0, 4.0)
-    assert [one.losses.buckets for one in increments] == [(1, 5, 4), (5, 6, 15)]
-    assert "edges differ" in notes[0]
+    merged = on_common_edges([cell("a", (1.0, 2.0, 4.0), (1, 2, 3, 4)), cell("b", (1.0, 4.0, 8.0), (5, 6, 7, 8))])
+    assert merged.edges == (1.0, 4.0)
+    assert [one.losses.buckets for one in merged.increments] == [(1, 5, 4), (5, 6, 15)]
+    assert "edges differ" in merged.notes[0]
 
 
 @pytest.mark.parametrize("other", [(3.0,), ()])
 def test_no_shared_edge_means_no_buckets(other: tuple[float, ...]) -> None:
     second = cell("b", other, (2, 2) if other else ())
-    increments, edges, notes = on_common_edges([cell("a", (1.0,), (1, 3)), second])
-    assert edges == (() if other else (1.0,))
-    assert increments[1].losses.buckets == ()
-    assert increments[0].losses.buckets == (() if other else (1, 3))
-    assert notes
+    merged = on_common_edges([cell("a", (1.0,), (1, 3)), second])
+    assert merged.edges == (() if other else (1.0,))
+    assert merged.increments[1].losses.buckets == ()
+    assert merged.increments[0].losses.buckets == (() if other else (1, 3))
+    assert merged.notes
 
 
 def test_a_nan_is_noted() -> None:
-    assert "NaN" in on_common_edges([cell("a", (1.0,), (1, 3), nan)])[2][0]
+    assert "NaN" in on_common_edges([cell("a", (1.0,), (1, 3), nan)]).notes[0]
