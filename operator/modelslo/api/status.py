@@ -114,6 +114,23 @@ class Drift(StatusPart):
     threshold: float = Field(description="An alarm from here on: falseAlarmInterval in slices.")
 
 
+class Explanation(StatusPart):
+    """One of the three ways to get worse, and what speaks for it or against it."""
+
+    cause: Code = Field(description="BadVersion, DataIncident or Drift.")
+    supported: bool
+    evidence: Message
+
+
+class Diagnosis(StatusPart):
+    """Why a loss is high, if it is: a bad version, drift, or broken data."""
+
+    cause: Code = Field(description="The probable one, first in the order above; None when there is none.")
+    explanations: list[Explanation] = Field(
+        max_length=3, description="All that were weighed, so that one can disagree."
+    )
+
+
 class Comparison(StatusPart):
     """Canary against stable: ratio of mean losses with its anytime-valid interval, and the two e-values."""
 
@@ -253,6 +270,7 @@ class ModelSLOStatus(StatusPart):
     budget: Budget | None = None
     burn_rates: list[BurnRateStatus] = Field(default_factory=list, max_length=4)
     drift: Drift | None = None
+    diagnosis: Diagnosis | None = None
     stable: Role | None = None
     stable_since: datetime | None = Field(None, description="Since when stable serves its version, as far as known.")
     canary: Role | None = None

@@ -36,6 +36,7 @@ def state(spec: ModelSLOSpec | None, status: ModelSLOStatus, now: datetime) -> l
         "Objective": _objective(status, now),
         "Roles": _roles(status),
         "Canary": _canary(spec, status, now),
+        "Diagnosis": _diagnosis(status),
         "Operation": _operation(status, now),
         "Conditions": _conditions(status, now),
         "Decisions": _decisions(status, now),
@@ -133,6 +134,14 @@ def _evidence(e_value: float, error_rate: str | None) -> str:
         return number(e_value, 3)
     threshold = 1 / ratio(error_rate)
     return f"{number(e_value, 3)} of {number(threshold, 3)} {bar(e_value / threshold)}"
+
+
+def _diagnosis(status: ModelSLOStatus) -> list[str]:
+    """Nothing while nothing is supported: then there is nothing to disagree with."""
+    if status.diagnosis is None or not any(one.supported for one in status.diagnosis.explanations):
+        return []
+    rows = [[one.cause, "yes" if one.supported else "no", one.evidence] for one in status.diagnosis.explanations]
+    return table(("CAUSE", "SUPPORTED", "EVIDENCE"), rows)
 
 
 def _operation(status: ModelSLOStatus, now: datetime) -> list[str]:

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     HISTORY_SHORT = "HistoryShort"
     NAN_LOSS = "NaNLoss"
     LOW_COVERAGE = "LowCoverage"
+    COVERAGE_DIFFERS = "CoverageDiffers"  # of the arms: what is missing may be the bad ones
     NO_TRAFFIC = "NoTraffic"
     DATA_INCIDENT = "DataIncident"
     VERSION_AMBIGUOUS = "VersionAmbiguous"

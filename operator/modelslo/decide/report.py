@@ -15,7 +15,9 @@ from modelslo.api.status import (
     Comparison,
     Condition,
     ConditionType,
+    Diagnosis,
     Drift,
+    Explanation,
     ModelSLOStatus,
     OperationType,
     Role,
@@ -179,6 +181,13 @@ def _figures(
         "canary": None,
         "comparison": None,
         "drift": _drift(judgement),
+        "diagnosis": Diagnosis(
+            cause=judgement.cause,
+            explanations=[
+                Explanation(cause=one.cause, supported=one.supported, evidence=one.evidence)
+                for one in judgement.explanations
+            ],
+        ),
     }
     rollout = status.rollout
     if rollout is not None:

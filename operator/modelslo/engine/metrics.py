@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from modelslo.api.spec import Mode, ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus, OperationType, Role
 from modelslo.decide.decision import Decision
+from modelslo.judge.cause import Cause
 from modelslo.judge.judgement import Judgement, Verdict
 from modelslo.observe.evidence import ModelKey
 
@@ -160,6 +161,7 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "modelslo_burn_rate": ("Burn rate: 1 spends the budget in exactly one window.", ("severity", "window")),
     "modelslo_drift_e_value": ("Evidence that stable drifts; an alarm at modelslo_drift_threshold.", ()),
     "modelslo_drift_threshold": ("Slices between two false alarms, on average at least.", ()),
+    "modelslo_probable_cause": ("1 for the probable cause of a high loss; absent without one.", ("cause",)),
     "modelslo_canary_verdict": ("1 good, 0 unknown, -1 bad; absent without a canary.", ()),
     "modelslo_canary_weight_ratio": ("Measured share of the canary in the traffic.", ()),
     "modelslo_no_data": ("1 for the reason for which nothing is decided.", ("reason",)),
@@ -181,13 +183,15 @@ def _gauges(models: list[tuple[ModelKey, ModelMetrics]]) -> Iterator[Metric]:
 
 
 def _stability(status: ModelSLOStatus) -> Iterator[_Sample]:
-    """What a retrain may be triggered by."""
+    """What a retrain may be triggered by, and what a high loss comes from."""
     for burn in status.burn_rates:
         yield _Sample("modelslo_burn_rate", burn.long, (burn.severity.lower(), "long"))
         yield _Sample("modelslo_burn_rate", burn.short, (burn.severity.lower(), "short"))
     if status.drift is not None:
         yield _Sample("modelslo_drift_e_value", status.drift.e_value)
         yield _Sample("modelslo_drift_threshold", status.drift.threshold)
+    if status.diagnosis is not None and status.diagnosis.cause != Cause.NONE:
+        yield _Sample("modelslo_probable_cause", 1, (status.diagnosis.cause,))
 
 
 def _samples(model: ModelMetrics) -> Iterator[_Sample]:

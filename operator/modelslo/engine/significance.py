@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from modelslo.api.status import ModelSLOStatus
 
-FIGURES: Final = frozenset({"sli", "budget", "burnRates", "drift", "stable", "canary", "comparison"})
+FIGURES: Final = frozenset({"sli", "budget", "burnRates", "drift", "diagnosis", "stable", "canary", "comparison"})
 _NEVER: Final = frozenset({"lastEvaluationTime", "sliceEnd"})
 TOLERANCE: Final = 0.02
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
@@ -48,6 +48,7 @@ def _records(status: Mapping[str, Any]) -> dict[str, Any]:
         {name: value for name, value in one.items() if name != "message"} for one in status.get("conditions") or ()
     ]
     kept["drift"] = (status.get("drift") or {}).get("state")
+    kept["cause"] = (status.get("diagnosis") or {}).get("cause")
     # Which version plays which role is no figure.
     kept["versions"] = [(status.get(role) or {}).get("version") for role in ("stable", "canary")]
     return kept

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import Final
+from math import inf, isfinite
+from typing import Final, NamedTuple
 
+import numpy as np
+
+from modelslo.judge.maturity import older_shares
 from modelslo.judge.parameters import Parameters
 from modelslo.observe.evidence import Increment
 
@@ -23,6 +27,20 @@ class Cell:
     labels: float
     total: float
     invalid: float
+
+
+class Count(NamedTuple):
+    """Of all versions together, counted up to ``end``: differences of two of them count what lies between.
+
+    ``scored`` are labels, those included that gave no loss; ``told`` are labels whose delay is told, ``late`` those of
+    them that took longer than the stated delay.
+    """
+
+    end: float = -inf
+    predictions: float = 0.0
+    scored: float = 0.0
+    told: float = 0.0
+    late: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +62,25 @@ class Arm:
         total, labels = sum(cell.total for cell in self.cells), self.labels
         return total / labels if labels > 0 and isfinite(total) else None
 
-    def coverage(self, delay: float) -> float | None:
-        """Labels over the predictions that are old enough (s) to have theirs; None when there are none."""
-        if not self.cells:
-            return None
-        first, last = self.cells[0].end + delay, self.cells[-1].end - delay
-        labelled = sum(cell.labels for cell in self.cells if cell.end >= first)
-        due = sum(cell.predictions for cell in self.cells if cell.end <= last)
+    def coverage(self, delay: float, since: float = -inf) -> float | None:
+        """Labels over the predictions since then that are old enough (s) to have theirs; None when there are none."""
+        labelled, due = self.covered(delay, since)
         return labelled / due if due > 0 else None
 
-    def pace(self) -> float | None:
-        """Labels per cell in the newest quarter over those before; None while the window is short."""
-        if len(self.cells) < 2 * _LEAST_CELLS:
-            return None
-        quarter = len(self.cells) // 4
-        before = sum(cell.labels for cell in self.cells[:-quarter]) / (len(self.cells) - quarter)
-        return sum(cell.labels for cell in self.cells[-quarter:]) / quarter / before if before > 0 else None
+    def covered(self, delay: float, since: float = -inf) -> tuple[float, float]:
+        """Labels, and predictions since then that are old enough (s) to have theirs. One without a loss counts too."""
+        cells = [cell for cell in self.cells if cell.end > since]
+        if not cells:
+            return 0.0, 0.0
+        first, last = cells[0].end + delay, cells[-1].end - delay
+        labelled = sum(cell.labels + cell.invalid for cell in cells if cell.end >= first)
+        return labelled, sum(cell.predictions for cell in cells if cell.end <= last)
 
 
 @dataclass(frozen=True, slots=True)
 class Arms:
     by_version: Mapping[str, Arm] = field(default_factory=dict)
+    counts: tuple[Count, ...] = (Count(),)
 
     def share(self, version: str) -> float | None:
         """Measured share of the predictions in the window; None without predictions."""
@@ -73,7 +89,7 @@ class Arms:
         return (arm.predictions if arm else 0.0) / everything if everything > 0 else None
 
 
-def seen(arms: Arms, cell: tuple[Increment, ...], parameters: Parameters) -> Arms:
+def seen(arms: Arms, cell: tuple[Increment, ...], parameters: Parameters, delay_edges: tuple[float, ...] = ()) -> Arms:
     """Takes one grid cell of all versions. The window holds two label delays and ten cells, at most 120 cells."""
     timing = parameters.timing
     keep = min(_MOST_CELLS, max(_LEAST_CELLS, round(2 * timing.delay / timing.interval) + _LEAST_CELLS) * 2)
@@ -100,4 +116,25 @@ def seen(arms: Arms, cell: tuple[Increment, ...], parameters: Parameters) -> Arm
             last = before.last_label
         if kept:
             result[version] = Arm(tuple(kept), last)
-    return Arms(result)
+    first = bisect_right(arms.counts, oldest, key=lambda one: one.end) - 1
+    return Arms(result, (*arms.counts[max(first, 0) :], _counted(arms.counts[-1], cell, delay_edges, timing.delay)))
+
+
+def _counted(before: Count, cell: Sequence[Increment], edges: tuple[float, ...], delay: float) -> Count:
+    told, late = _delays(cell, edges, delay)
+    return Count(
+        cell[0].end,
+        before.predictions + sum(one.predictions for one in cell),
+        before.scored + sum(one.losses.count + one.invalid for one in cell),
+        before.told + told,
+        before.late + late,
+    )
+
+
+def _delays(cell: Sequence[Increment], edges: tuple[float, ...], delay: float) -> tuple[float, float]:
+    """Labels whose delay is told, and those of them that took longer than `delay` (s)."""
+    told = [one.delays for one in cell if edges and len(one.delays) == len(edges) + 1]
+    if not told:
+        return 0.0, 0.0
+    counts = np.sum(told, axis=0)
+    return float(counts.sum()), float(counts @ older_shares(edges, delay))

@@ -1,25 +1,22 @@
 """Three ways to get worse, three answers (DESIGN section 1): bad version, drift, broken data.
 
-Holding for an incident needs positive evidence (coverage, volume), not just a high loss. All explanations are kept with
-their evidence, so that a person can disagree.
+Holding for an incident needs positive evidence (volume, labels, coverage, delay), not just a high loss. All
+explanations are kept with their evidence, so that a person can disagree.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from modelslo.judge.arms import Arms
 from modelslo.judge.budget import Health
+from modelslo.judge.comparison import Compared
 from modelslo.judge.drift import Health as Stability
 from modelslo.judge.drifting import Drifting
 from modelslo.judge.evalues import e_value
 from modelslo.judge.parameters import Parameters
-
-# Labels come at less than a fifth, or more than five times, of their pace before: something upstream broke.
-_PACE_LOW: Final = 0.2
-_PACE_HIGH: Final = 5.0
+from modelslo.judge.upstream import signs_of
 
 
 class Cause(StrEnum):
@@ -41,33 +38,45 @@ def explain(
     arms: Arms,
     stable_health: Health | None,
     drifting: Drifting | None = None,
+    compared: Compared | None = None,
     *,
     canary_worse: bool,
-    at: float,
+    jumped: bool = False,
 ) -> tuple[Cause, tuple[Explanation, ...]]:
-    """The probable cause, and every explanation that was weighed."""
+    """The probable cause, and every explanation that was weighed.
+
+    `compared` is what is known of a canary, `jumped` that stable's own loss stands out while there is one.
+    """
     found = (
-        Explanation(
-            Cause.BAD_VERSION,
-            canary_worse,
-            "the canary is worse than stable on the same traffic" if canary_worse else "no evidence against a canary",
-        ),
-        _incident(arms),
+        _version(compared, canary_worse),
+        _incident(parameters, arms, jumped),
         _detected(drifting) if parameters.drift else _burnt(parameters, stable_health),
     )
     cause = next((one.cause for one in found if one.supported), Cause.NONE)
     return cause, found
 
 
-def _incident(arms: Arms) -> Explanation:
-    for version, arm in sorted(arms.by_version.items()):
-        pace = arm.pace()
-        # A version that comes or goes changes its own pace; only one that serves on tells of the data.
-        if pace is not None and len(arms.by_version) == 1 and not _PACE_LOW <= pace <= _PACE_HIGH:
-            return Explanation(
-                Cause.DATA_INCIDENT, True, f"labels of version {version!r} arrive at {pace:.2f} times their pace before"
-            )
-    return Explanation(Cause.DATA_INCIDENT, False, "labels arrive at their usual pace")
+def _version(compared: Compared | None, worse: bool) -> Explanation:
+    if compared is None:
+        return Explanation(Cause.BAD_VERSION, worse, "there is no canary")
+    if compared.ratio is None:
+        return Explanation(Cause.BAD_VERSION, worse, "nothing of the canary was compared so far")
+    evidence = f"the canary's mean loss is {compared.ratio:.3f} times stable's on the same traffic"
+    if compared.guilty:
+        evidence = f"{evidence}; worse in {', '.join(compared.guilty)}"
+    return Explanation(Cause.BAD_VERSION, worse, evidence)
+
+
+def _incident(parameters: Parameters, arms: Arms, jumped: bool) -> Explanation:
+    signs = signs_of(arms, parameters)
+    words = [one.words for one in signs if one.broken]
+    if jumped:
+        words.append("stable's own loss has jumped")
+    if words:
+        return Explanation(Cause.DATA_INCIDENT, True, "; ".join(words))
+    if not signs:
+        return Explanation(Cause.DATA_INCIDENT, False, "too little was seen of the traffic to tell")
+    return Explanation(Cause.DATA_INCIDENT, False, "; ".join(one.words for one in signs))
 
 
 def _burnt(parameters: Parameters, stable_health: Health | None) -> Explanation:

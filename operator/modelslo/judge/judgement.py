@@ -12,7 +12,7 @@ from enum import StrEnum
 from math import inf, isfinite, log
 from typing import Final
 
-from modelslo.judge.arms import Arms, seen
+from modelslo.judge.arms import Arm, Arms, seen
 from modelslo.judge.budget import Health, health_of
 from modelslo.judge.cause import Cause, Explanation, explain
 from modelslo.judge.comparison import Compared, Comparison, compared, remembered, says
@@ -34,6 +34,7 @@ class Unknown(StrEnum):
     HISTORY_SHORT = "HistoryShort"
     NAN_LOSS = "NaNLoss"
     LOW_COVERAGE = "LowCoverage"
+    COVERAGE_DIFFERS = "CoverageDiffers"
     VERSION_NOT_SEEN = "VersionNotSeen"
 
 
@@ -131,7 +132,13 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
     problem = _problem(parameters, memory, evidence, scene)
     canary = _canary(parameters, memory, scene, evidence.at) if scene.canary_version is not None else None
     cause, explanations = explain(
-        parameters, memory.arms, memory.stable_health, memory.drifting, canary_worse=_worse(canary), at=evidence.at
+        parameters,
+        memory.arms,
+        memory.stable_health,
+        memory.drifting,
+        canary.compared if canary is not None else None,
+        canary_worse=_worse(canary),
+        jumped=memory.comparison.gate.watch.frozen,
     )
     return (
         Judgement(
@@ -197,7 +204,7 @@ def _take(
     nan = dict(memory.nan)
     for version in {one.version for one in cell}:
         nan[version] = any(not isfinite(one.losses.total) for one in cell if one.version == version)
-    memory = replace(memory, nan=nan, arms=seen(memory.arms, cell, parameters))
+    memory = replace(memory, nan=nan, arms=seen(memory.arms, cell, parameters, evidence.delay_edges))
     stable, canary = scene.stable_version, scene.canary_version
     if stable is None or canary is None or nan.get(stable, False):
         return memory
@@ -333,4 +340,33 @@ def _label_problem(parameters: Parameters, memory: Memory, at: float, scene: Sce
             f"Only {coverage:.0%} of the predictions have labels; spec.indicator.labels.minCoverage asks for "
             f"{parameters.min_coverage:.0%}.",
         )
-    return None
+    return _selected(parameters, arm, memory, scene)
+
+
+# Predictions of each arm from which on their coverage is compared, and how far apart it may be.
+_LEAST_DUE: Final = 50.0
+_LEAST_OF_OTHER: Final = 0.5
+
+
+def _selected(parameters: Parameters, stable: Arm, memory: Memory, scene: Scene) -> Problem | None:
+    """Arms of which other shares have labels cannot be compared: what is missing may be the bad ones.
+
+    Only since the last change of the shares: before it labels and predictions do not belong together.
+    """
+    canary = memory.arms.by_version.get(scene.canary_version or "")
+    changes = [span.end for span in scene.transitions]
+    if canary is None or None in changes:
+        return None
+    since, delay = max((end for end in changes if end is not None), default=-inf), parameters.timing.delay
+    (of_stable, due_stable), (of_canary, due_canary) = stable.covered(delay, since), canary.covered(delay, since)
+    if min(due_stable, due_canary) < _LEAST_DUE:
+        return None
+    shares = of_stable / due_stable, of_canary / due_canary
+    if min(shares) >= _LEAST_OF_OTHER * max(shares):
+        return None
+    return Problem(
+        Unknown.COVERAGE_DIFFERS,
+        f"{shares[1]:.0%} of the canary's predictions have labels and {shares[0]:.0%} of stable's: what is missing may "
+        "be its bad or its good ones. Does the joiner know the predictions of both? Do labels take longer than "
+        "spec.indicator.labels.delay?",
+    )

@@ -13,7 +13,9 @@ from modelslo.api.status import (
     Comparison,
     Condition,
     DecisionStatus,
+    Diagnosis,
     Drift,
+    Explanation,
     LastActions,
     LossData,
     ModelSLOStatus,
@@ -64,6 +66,13 @@ FULL_STATUS: Final = ModelSLOStatus(
     sli=Sli(value=0.31, target=0.35, samples=420, slice_end=_AT),
     budget=Budget(remaining=0.41, good=8000, bad=40, missing=24),
     burn_rates=[BurnRateStatus(severity=Severity.FAST, long=14.5, short=20.0, factor=13.44, burning=True)],
+    diagnosis=Diagnosis(
+        cause="Drift",
+        explanations=[
+            Explanation(cause="BadVersion", supported=False, evidence="there is no canary"),
+            Explanation(cause="Drift", supported=True, evidence="burning"),
+        ],
+    ),
     drift=Drift(state="Healthy", e_value=3.2, threshold=25920.0),
     stable=Role(version="v7", replicas=3, loss=0.3, samples=380, traffic_share=0.9),
     stable_since=_AT,

@@ -44,6 +44,11 @@ Canary
   evidence for promotion 0.01 of 20 [..............................]
   compared 40 samples of canary with 380 of stable, at least 100 for a promotion
 
+Diagnosis
+  CAUSE        SUPPORTED   EVIDENCE
+  BadVersion   no          there is no canary
+  Drift        yes         burning
+
 Operation
   Retrain, step ReadResult for 30m (begun 30m ago, id op-1)
   why     Drift: burning for 2 h
