@@ -59,7 +59,18 @@ demo: venv ## the main job end to end: four acts on a kind cluster (uses or make
 
 .PHONY: integration
 integration: venv ## tests on a bare control plane and a real Prometheus (CLUSTER=bare|kind|existing to choose)
-	$(BIN)/pytest tests/integration $(if $(CLUSTER),--cluster=$(CLUSTER))
+	$(MAKE) --jobs=2 --output-sync=target integration-waiting integration-others
+
+# They wait more than they work; half of the time.
+WAITING := $(addprefix tests/integration/,scenarios test_controller.py test_controller_lease.py test_kills.py)
+
+.PHONY: integration-waiting
+integration-waiting: venv
+	$(BIN)/pytest $(WAITING) $(if $(CLUSTER),--cluster=$(CLUSTER))
+
+.PHONY: integration-others
+integration-others: venv
+	$(BIN)/pytest tests/integration $(addprefix --ignore=,$(WAITING)) $(if $(CLUSTER),--cluster=$(CLUSTER))
 
 .PHONY: e2e
 e2e: venv ## tests with pods on the kind cluster, which is brought up and left up
