@@ -98,41 +98,44 @@ def log_e(bets: Array, r: float, scores: Array, forecast: Array, scale: Array, b
     traffic-weighted average contrast; else each stratum has its own.
     """
     n_c, n_s = block.canary.sum(axis=1), block.stable.sum(axis=1)
-    a_c = bets[:, None] * (n_s / ((n_s + r * r * n_c) * (r * scale)))
-    a_s = a_c * (-r * n_c / n_s)
+    of_canary = n_s / ((n_s + r * r * n_c) * (r * scale))
+    of_stable = of_canary * (-r * n_c / n_s)
     low, high = float(scores[0]), float(scores[-1])
     # The lowest score is worst for a bet on more, the highest for a bet on less.
-    worst = np.maximum(
-        np.maximum(a_c * (r * forecast - low), a_c * (r * forecast - high)),
-        np.maximum(a_s * (forecast - low), a_s * (forecast - high)),
-    )
-    if together:
-        worst = worst.max(axis=1, keepdims=True)
-    shrink = (1 - FLOOR) / np.maximum(worst, 1 - FLOOR)
+    more = np.maximum(of_canary * (r * forecast - low), of_stable * (forecast - high))
+    less = np.maximum(of_canary * (high - r * forecast), of_stable * (low - forecast))
+    if together and len(forecast) > 1:
+        more, less = more.max(keepdims=True), less.max(keepdims=True)
+    bets = bets[:, None]
+    bets = bets * ((1 - FLOOR) / np.maximum(np.maximum(bets * more, bets * -less), 1 - FLOOR))
     deviation = scores - forecast[:, None]
-    of_stable = np.log1p((a_s * shrink)[:, :, None] * deviation)
-    of_canary = np.log1p((a_c * shrink)[:, :, None] * (deviation - ((r - 1) * forecast)[:, None]))
-    found: Array = (of_canary * block.canary + of_stable * block.stable).sum(axis=2)
+    gain = np.concatenate(
+        (of_canary[:, None] * (deviation - ((r - 1) * forecast)[:, None]), of_stable[:, None] * deviation), axis=1
+    )
+    counts = np.concatenate((block.canary, block.stable), axis=1)
+    # One product a stratum, of (L, 2K) with (2K, 1).
+    by_label = np.log1p(bets.T[:, :, None] * gain[:, None, :])
+    found: Array = np.matmul(by_label, counts[:, :, None])[:, :, 0].T
     return found
 
 
 def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable: Events) -> Array:
     """The same for 0/1 losses that are 1 with probability `share`, summed over the strata, shape (L,)."""
-    n_c, n_s = canary.labels, stable.labels
     share = max(share, _LEAST_SHARE)  # it fades for as long as there is no event, and any forecast will do
-    a_c = bets[:, None] * (n_s / ((n_s + r * r * n_c) * (r * share)))
-    a_s = a_c * (-r * n_c / n_s)
-    worst = np.maximum(
-        np.maximum(a_c * (r * share), a_c * (r * share - 1)), np.maximum(a_s * share, a_s * (share - 1))
-    ).max(axis=1, keepdims=True)
-    shrink = (1 - FLOOR) / np.maximum(worst, 1 - FLOOR)
-    a_c, a_s = a_c * shrink, a_s * shrink
-    found: Array = (
-        np.log1p(a_c * (1 - r * share)) * canary.events
-        + np.log1p(a_c * (-r * share)) * (n_c - canary.events)
-        + np.log1p(a_s * (1 - share)) * stable.events
-        + np.log1p(a_s * (-share)) * (n_s - stable.events)
-    ).sum(axis=1)
+    gain: list[float] = []
+    counts: list[float] = []
+    more = less = 0.0
+    for n_c, n_s, k_c, k_s in zip(
+        canary.labels.tolist(), stable.labels.tolist(), canary.events.tolist(), stable.events.tolist(), strict=True
+    ):
+        of_canary = n_s / ((n_s + r * r * n_c) * (r * share))
+        of_stable = -r * n_c / n_s * of_canary
+        worse = of_canary * (1 - r * share), of_canary * -r * share, of_stable * (1 - share), of_stable * -share
+        more, less = max(more, -worse[1], -worse[2]), max(less, worse[0], worse[3])
+        gain += worse
+        counts += k_c, n_c - k_c, k_s, n_s - k_s
+    bets = bets * ((1 - FLOOR) / np.maximum(np.maximum(bets * more, bets * -less), 1 - FLOOR))
+    found: Array = np.log1p(bets[:, None] * np.array(gain)) @ np.array(counts)
     return found
 
 

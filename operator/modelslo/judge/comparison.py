@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 
 from modelslo.judge.betting import Array
-from modelslo.judge.gate import Gate, Trial, advance
+from modelslo.judge.gate import Gate, advance
 from modelslo.judge.increments import Delta, Step
 from modelslo.judge.maturity import wait
 from modelslo.judge.parameters import GateParameters, Parameters
 from modelslo.judge.scale import SMALLEST_SEGMENT, Data, Rules
+from modelslo.judge.trial import Trial
 from modelslo.judge.verdict import HARM, GateVerdict, verdict_of
 from modelslo.observe.evidence import NO_SEGMENT, Increment
 

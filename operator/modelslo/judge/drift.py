@@ -7,7 +7,7 @@ while the SLO is kept (Shin, Ramdas & Rinaldo 2024), and never before K bad bloc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import floor, isfinite, log, sqrt
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets, log_mean_exp
+from modelslo.judge.changed import changed
 from modelslo.judge.history import History
 from modelslo.judge.increments import Delta
 from modelslo.judge.scale import CV2_UNKNOWN, Data, Rules, data_of, scores_of
@@ -81,7 +82,7 @@ class Block:
     buckets: Array = field(default_factory=lambda: np.zeros(0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Detector:
     """``past`` holds (middle, labels, mean score, mean loss) of blocks of the history, for the baseline."""
 
@@ -106,8 +107,8 @@ def detect(detector: Detector, rules: Rules, drift: DriftRules, delta: Delta | N
     if delta is not None and delta.labels > 0:
         window = _add(window or Block(index, buckets=np.zeros(delta.buckets.shape[1])), delta)
         gap = 0.0 if detector.last_label is None else at - detector.last_label
-        detector = replace(detector, last_label=at, gap=0.9 * detector.gap + 0.1 * gap if detector.gap else gap)
-    return replace(detector, window=window)
+        detector = changed(detector, last_label=at, gap=0.9 * detector.gap + 0.1 * gap if detector.gap else gap)
+    return changed(detector, window=window)
 
 
 def _add(window: Block, delta: Delta) -> Block:
@@ -144,7 +145,7 @@ def began(detector: Detector, rules: Rules, drift: DriftRules, history: History)
         phi = max(1.0, float((past[:, 1] * (means - fit) ** 2).mean()) / variance)
     bets = even_bets(SUM_BETS) if data is Data.SUMS else bets_for(cv2, 1 + _MARGIN, _MASS)
     baseline = Baseline(data, scores, level * ratio, season, phi, variance, bets)
-    return replace(detector, baseline=baseline, wealth=np.zeros(len(bets.sizes)), log_e=0.0, past=())
+    return changed(detector, baseline=baseline, wealth=np.zeros(len(bets.sizes)), log_e=0.0, past=())
 
 
 def _spread(history: History, data: Data, scores: Array, past: Array, means: Array, fit: Array) -> tuple[float, float]:
@@ -172,16 +173,16 @@ def closed(detector: Detector, rules: Rules, drift: DriftRules, window: Block) -
         scores = scores_of(rules.edges)
         scored = float(window.buckets @ scores) / window.labels if len(scores) else float("nan")
         kept = (*detector.past[-int(_DAYS_KEPT * 288) :], (middle, window.labels, scored, window.total / window.labels))
-        return replace(detector, past=kept)
+        return changed(detector, past=kept)
     log_e = _log_e(detector.baseline, window, middle)
     recent = tuple(one for one in detector.recent if one[0] > window.index - drift.blocks)
-    after = replace(detector, recent=(*recent, (window.index, window.labels)))
+    after = changed(detector, recent=(*recent, (window.index, window.labels)))
     if log_e is None:
         return after
     wealth = np.maximum(detector.wealth, 0.0) + np.minimum(log_e / detector.baseline.phi, drift.log_a / drift.blocks)
     log_mixture = float(log_mean_exp(wealth, detector.baseline.bets.log_mass))
     alarmed = (window.index + 1) * drift.block if log_mixture >= drift.log_a - 1e-9 else None
-    return replace(after, wealth=wealth, log_e=log_mixture, alarmed_at=alarmed)
+    return changed(after, wealth=wealth, log_e=log_mixture, alarmed_at=alarmed)
 
 
 def _log_e(baseline: Baseline, window: Block, middle: float) -> Array | None:

@@ -6,13 +6,14 @@ when the copy opened. So a copy is nothing but a snapshot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, log
 from typing import Final
 
 import numpy as np
 
 from modelslo.judge.betting import HIGHEST, Array, Mask, cap_of, log_mean_exp
+from modelslo.judge.changed import changed
 from modelslo.judge.scale import Rules, Scale
 from modelslo.judge.wagers import Wagers
 
@@ -21,7 +22,7 @@ TAIL_SHARE: Final = 0.25
 SEGMENT_SHARE: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Wealth:
     """Logarithms of wealth, each array with bets in its last axis.
 
@@ -81,7 +82,7 @@ def with_copy(wealth: Wealth) -> Wealth:
     number = wealth.copies + 1
     seed = np.logaddexp(wealth.seed, -wealth.back - log(number * (number + 1)))
     mixed = wealth.back_mass + np.logaddexp(log(1 - RESTART_SHARE), seed + log(RESTART_SHARE))
-    return replace(wealth, seed=seed, mixed_mass=mixed, copies=number)
+    return changed(wealth, seed=seed, mixed_mass=mixed, copies=number)
 
 
 def with_block(wealth: Wealth, scale: Scale, rules: Rules, found: Wagers, phi: float) -> Wealth:
@@ -91,7 +92,7 @@ def with_block(wealth: Wealth, scale: Scale, rules: Rules, found: Wagers, phi: f
         back, forth = found.mean[None, :number], found.mean[None, number:]
     else:
         back, forth = _stacked(wealth, scale, found)
-    return replace(
+    return changed(
         wealth,
         back=wealth.back + np.minimum(back / phi, cap_of(rules.alpha)),
         forth=wealth.forth + np.minimum(forth / phi, cap_of(rules.beta)),

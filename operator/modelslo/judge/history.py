@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import exp, isfinite
 from typing import Final
 
 import numpy as np
 
 from modelslo.judge.betting import Array
+from modelslo.judge.changed import changed
 from modelslo.judge.increments import Delta
 from modelslo.judge.noise import Differences, Noise
 from modelslo.judge.tempering import Scatter
@@ -33,25 +34,27 @@ class Forecast:
     def add(self, labels: Array, total: Array, elapsed: float, memory: float) -> Forecast:
         """Takes labels and their summed loss per stratum; sums that are no numbers are left out."""
         keep = exp(-max(0.0, elapsed) / memory)
-        finite = np.isfinite(total)
-        return Forecast(
-            self.labels * keep + np.where(finite, labels, 0.0), self.total * keep + np.where(finite, total, 0.0)
-        )
+        if not isfinite(sum(total.tolist())):
+            finite = np.isfinite(total)
+            labels, total = np.where(finite, labels, 0.0), np.where(finite, total, 0.0)
+        return Forecast(self.labels * keep + labels, self.total * keep + total)
 
     @property
     def mean(self) -> Array:
         """Per stratum; NaN where nothing was seen."""
+        if min(self.labels.tolist()) > 0:
+            return self.total / self.labels
         found: Array = np.divide(self.total, self.labels, out=np.full(len(self.total), np.nan), where=self.labels > 0)
         return found
 
     @property
     def overall(self) -> float:
         """Traffic-weighted; NaN before the first label."""
-        labels = float(self.labels.sum())
-        return float(self.total.sum()) / labels if labels > 0 else float("nan")
+        labels: float = sum(self.labels.tolist())
+        return float(sum(self.total.tolist())) / labels if labels > 0 else float("nan")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class History:
     """Totals over stable's history; arrays as in :class:`Delta`."""
 
@@ -79,7 +82,7 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
     """Takes one increment of stable. `scores` of the buckets, shape (K,); empty without a histogram."""
     first = len(history.count) == 0
     scored = delta.buckets @ scores if len(scores) else delta.total
-    after = replace(
+    after = changed(
         history,
         noise=_noise(history, delta, at, tempo),
         # Overdispersion of stable alone is looked at on one scrape and on the shorter window.
@@ -92,7 +95,7 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
     )
     if isfinite(delta.total[0]):
         sound = (history.sound[0] + float(delta.total[0]), history.sound[1] + float(scored[0]))
-        after = replace(after, sound=sound)
+        after = changed(after, sound=sound)
     return _with_scatter(after, delta, at, float(scored[0]), scores) if len(scores) else after
 
 
@@ -116,11 +119,11 @@ def _with_scatter(history: History, delta: Delta, at: float, scored: float, scor
     variance = _variance(history, scores)
     labels, total = history.waiting[0] + delta.labels, history.waiting[1] + scored
     if not isfinite(total):
-        return replace(history, waiting=(0.0, 0.0))
+        return changed(history, waiting=(0.0, 0.0))
     if labels < _LEAST_LABELS:
-        return replace(history, waiting=(labels, total))
+        return changed(history, waiting=(labels, total))
     mean = total / labels
-    return replace(
+    return changed(
         history,
         waiting=(0.0, 0.0),
         scales=tuple(scale.add(at, labels, mean, variance / labels) for scale in history.scales)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from math import exp, inf, isfinite
 from typing import Final
 
@@ -153,9 +154,8 @@ def _delta(last: Counters | None, now: Counters, moved: Array) -> Delta:
         lags[1:] -= moved[end:-1]
     total, squares = now.total, now.squares
     if last is not None:
-        with np.errstate(invalid="ignore"):  # a sum that is +Inf stays so, and the difference is NaN
-            total = total - last.total
-            squares = None if squares is None or last.squares is None else squares - last.squares
+        total = _less(total, last.total)
+        squares = None if squares is None or last.squares is None else _less(squares, last.squares)
     return Delta(
         count=moved[1 : 1 + rows],
         total=total,
@@ -166,6 +166,11 @@ def _delta(last: Counters | None, now: Counters, moved: Array) -> Delta:
     )
 
 
+def _less(now: Array, last: Array) -> Array:
+    """The difference of sums; one that is +Inf stays so, and the difference is NaN, without a warning."""
+    return np.array([one - other for one, other in zip(now.tolist(), last.tolist(), strict=True)])
+
+
 def _plausible(delta: Delta, moved: Array) -> bool:
     """Counts that agree with each other; a sum that is a number must not fall."""
     rounding = _ROUNDING * (1 + delta.labels)
@@ -174,9 +179,10 @@ def _plausible(delta: Delta, moved: Array) -> bool:
     rows, width = delta.buckets.shape
     if width > 1:
         last = moved[rows + width : 1 + rows + rows * width : width]  # the +Inf bucket of each row
-        if float(np.abs(last - delta.count).max()) > rounding:
+        counts = zip(last.tolist(), delta.count.tolist(), strict=True)
+        if any(abs(one - count) > rounding for one, count in counts):
             return False
-    return not float(delta.total.min()) < -_ROUNDING
+    return not any(one < -_ROUNDING for one in delta.total.tolist())
 
 
 def _allowed(delta: Delta, now: Counters, edges: tuple[float, ...]) -> bool:
@@ -184,11 +190,16 @@ def _allowed(delta: Delta, now: Counters, edges: tuple[float, ...]) -> bool:
     total, buckets = float(delta.total[0]), delta.buckets[0]
     if not isfinite(total) or len(buckets) != len(edges) + 1 or not edges:
         return True
-    upper = np.array(edges)
+    upper = _uppers(edges)
     rounding = _ROUNDING * (1 + abs(float(now.total[0])))
-    if total < float(buckets[1:] @ upper) - rounding:
+    if total < float(buckets[1:].dot(upper)) - rounding:
         return False
-    return bool(buckets[-1] > 0) or total <= float(buckets[:-1] @ upper) + rounding
+    return bool(buckets[-1] > 0) or total <= float(buckets[:-1].dot(upper)) + rounding
+
+
+@lru_cache(maxsize=256)
+def _uppers(edges: tuple[float, ...]) -> Array:
+    return np.array(edges)
 
 
 def _rate(meter: Meter, delta: Delta, at: float, memory: float) -> float:

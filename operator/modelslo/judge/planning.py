@@ -27,7 +27,7 @@ from math import inf, isclose, log
 from typing import Final
 
 from modelslo.judge.betting import FLOOR
-from modelslo.judge.gate import BLOCK_LABELS
+from modelslo.judge.blocks import BLOCK_LABELS
 from modelslo.judge.verdict import BLOCKS_TO_PROMOTE
 
 RESERVE: Final = 1.5

@@ -6,8 +6,9 @@ from enum import StrEnum
 from math import isfinite, log
 from typing import Final
 
-from modelslo.judge.gate import Gate, Trial
+from modelslo.judge.gate import Gate
 from modelslo.judge.scale import Rules
+from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
 # Nats kept back for what tempering does not see: a wrong promotion is the costlier error.

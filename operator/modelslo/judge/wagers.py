@@ -92,8 +92,7 @@ def wagers(
     if scale.data is Data.HISTOGRAM:
         return _of_buckets(scale, canary, stable, forecast, tail_forecast, segments)
     assert spread is not None
-    weight = canary.count + stable.count
-    overall = np.full(len(forecast), float(weight @ forecast / weight.sum()))
+    overall = np.full(len(forecast), _overall(canary, stable, forecast))
     mean = _of_moments(scale.signed, scale.r, canary, stable, forecast, overall, spread, True)[:, 0]
     found = _NO_SEGMENTS
     if segments:
@@ -105,9 +104,9 @@ def _of_buckets(
     scale: Scale, canary: Sample, stable: Sample, forecast: Array, tail_forecast: float, segments: bool
 ) -> Wagers:
     block = Block(canary.buckets, stable.buckets)
-    weight = canary.count + stable.count
-    overall = (weight @ forecast / weight.sum()).reshape(1)
-    mean = log_e(scale.signed, scale.r, scale.scores, forecast, overall, block, together=True).sum(axis=1)
+    overall = np.array([_overall(canary, stable, forecast)])
+    mean = log_e(scale.signed, scale.r, scale.scores, forecast, overall, block, together=True)
+    mean = mean[:, 0] if mean.shape[1] == 1 else mean.sum(axis=1)
     tail = _NOTHING
     if scale.tail is not None:
         cut = scale.tail.cut + 1
@@ -118,6 +117,14 @@ def _of_buckets(
     if segments:
         found = log_e(scale.segment_signed, scale.segment_r, scale.scores, forecast, forecast, block, together=False)
     return Wagers(mean, tail, found)
+
+
+def _overall(canary: Sample, stable: Sample, forecast: Array) -> float:
+    """Traffic-weighted mean of the forecasts (G,)."""
+    if len(forecast) == 1:
+        return float(forecast[0])
+    weight = canary.count + stable.count
+    return float(weight @ forecast / weight.sum())
 
 
 def _of_moments(

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from modelslo.judge.betting import Array
 from modelslo.judge.evalues import EValues
-from modelslo.judge.gate import Gate, Trial, advance
+from modelslo.judge.gate import Gate, advance
 from modelslo.judge.increments import Counters, Meters, Reading, Step, step_of
 from modelslo.judge.scale import Rules
+from modelslo.judge.trial import Trial
 from modelslo.judge.verdict import GateVerdict, verdict_of
 
 EDGES = tuple(2.0**k for k in range(-5, 6))

@@ -558,7 +558,7 @@ def test_a_block_is_tempered_by_what_was_known_before_it() -> None:
         canary, stable = (
             Sample(delta.count[:1], delta.total[:1], None, delta.buckets[:1]) for delta in (step.canary, step.stable)
         )
-        tail = float(before.tail_forecast.mean[0])
+        tail = before.tail_forecast.share
         found = wagers(before.scale, canary, stable, before.forecast.mean, tail, Spread(1.0, 1.0, 1.0), segments=False)
         number = len(before.scale.back.sizes)
         gained = (rollout.trial.wealth.back - before.wealth.back)[0, :number]

@@ -1,0 +1,70 @@
+"""What was compared so far, for people and for the noise of the canary: sums over blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final
+
+from modelslo.judge.betting import Array
+from modelslo.judge.blocks import Pair
+
+_PRIOR_LABELS: Final = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Labels of the canary and their bucketed losses relative to stable's mean then: number, sum, sum of squares."""
+
+    labels: float = 0.0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def add(self, pair: Pair, scores: Array, forecast: Array) -> Moments:
+        """Takes a block. `scores` of the buckets (K,), stable's mean (G,)."""
+        squares = pair.canary.buckets.dot(scores * scores)
+        return Moments(
+            self.labels + pair.labels_canary,
+            self.total + sum((pair.scored_canary / forecast).tolist()),
+            self.squares + sum((squares / (forecast * forecast)).tolist()),
+        )
+
+    def variance(self, prior: float) -> float:
+        """Of one relative loss, not below `prior`, from which it starts."""
+        if self.labels <= 0:
+            return prior
+        mean = self.total / self.labels
+        own = max(0.0, self.squares / self.labels - mean * mean)
+        return max(prior, (_PRIOR_LABELS * prior + self.labels * own) / (_PRIOR_LABELS + self.labels))
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Block-weighted sums of raw means, for people. ``stable``, ``canary``: labels that were compared."""
+
+    weight: float = 0.0
+    of_canary: float = 0.0
+    of_stable: float = 0.0
+    stable: float = 0.0
+    canary: float = 0.0
+    blocks: int = 0
+
+    @property
+    def ratio(self) -> float | None:
+        return self.of_canary / self.of_stable if self.of_stable > 0 else None
+
+    def add(self, pair: Pair) -> Contrast:
+        """Takes a block; sums that are no numbers count as labels only."""
+        canary, stable, weight = pair.canary, pair.stable, pair.weight
+        of_canary = float(pair.weights.dot(canary.total / canary.count))
+        of_stable = float(pair.weights.dot(stable.total / stable.count))
+        if not isfinite(of_canary + of_stable):
+            weight, of_canary, of_stable = 0.0, 0.0, 0.0
+        return Contrast(
+            self.weight + weight,
+            self.of_canary + of_canary,
+            self.of_stable + of_stable,
+            self.stable + pair.labels_stable,
+            self.canary + pair.labels_canary,
+            self.blocks + 1,
+        )

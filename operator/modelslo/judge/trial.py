@@ -1,0 +1,229 @@
+"""One rollout under judgement: blocks of both arms in, e-values out (decision-statistics sections 3.5, 4).
+
+:mod:`modelslo.judge.gate` says which labels may be compared; here they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import exp
+from typing import Final
+
+import numpy as np
+
+from modelslo.judge.betting import Array, Mask
+from modelslo.judge.blocks import Division, Filling, Pair, pair_of
+from modelslo.judge.changed import changed
+from modelslo.judge.contrast import Contrast, Moments
+from modelslo.judge.evalues import EValues, Wealth, start, values, with_block, with_copy
+from modelslo.judge.history import Forecast, History
+from modelslo.judge.increments import Delta
+from modelslo.judge.noise import Noise
+from modelslo.judge.scale import Data, Rules, Scale, scale_of
+from modelslo.judge.tempering import Tempering
+from modelslo.judge.wagers import Sample, Spread, wagers
+
+_LEAST_FORECAST: Final = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What belongs to one rollout, from its first scrape on."""
+
+    scale: Scale
+    wealth: Wealth
+    empty: Filling
+    filling: Filling
+    forecast: Forecast
+    tail_forecast: TailForecast
+    noise: tuple[Noise, Noise]  # of stable and of the canary, without a histogram
+    tempering: Tempering
+    met: Mask  # strata that have labels, or had some in stable's history
+    canary_spread: Moments = field(default_factory=Moments)
+    contrast: Contrast = field(default_factory=Contrast)
+    e: EValues = field(default_factory=EValues)
+    first_prediction: float | None = None
+    began: float | None = None  # the first block
+    closed: float | None = None  # the newest
+    canary_nan: bool = False
+    ripe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TailForecast:
+    """Share of stable's losses in the tail, of late: fading numbers of labels and of bad events."""
+
+    labels: float = 0.0
+    events: float = 0.0
+
+    @property
+    def share(self) -> float:
+        return self.events / self.labels if self.labels > 0 else float("nan")
+
+    def add(self, labels: float, events: float, keep: float) -> TailForecast:
+        """Takes labels; what was before counts `keep` times."""
+        return TailForecast(self.labels * keep + labels, self.events * keep + events)
+
+
+def trial_of(rules: Rules, history: History) -> Trial:
+    """Freezes what the rollout is judged by, from stable's history."""
+    scale = scale_of(rules, history)
+    squares = scale.data is not Data.SUMS
+    none = Sample.empty(scale.strata, len(scale.scores), squares)
+    tail = TailForecast()
+    if scale.tail is not None:
+        labels = min(history.labels, float(scale.forecast.labels.sum()) or history.labels)
+        tail = TailForecast(labels, labels * scale.tail.share)
+    return Trial(
+        scale=scale,
+        wealth=start(scale, bool(rules.segments)),
+        empty=Filling(none, none),
+        filling=Filling(none, none),
+        forecast=scale.forecast,
+        tail_forecast=tail,
+        noise=(replace(history.noise, scatters=history.noise.scatters[:1]), Noise()),
+        met=scale.served,
+        tempering=Tempering.of(history.scales, rules.tempo.windows)
+        if scale.data is Data.HISTOGRAM
+        else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows),
+    )
+
+
+def sample_of(trial: Trial, rules: Rules, delta: Delta) -> Sample:
+    """An increment in the strata that are judged."""
+    rows, pooled = rules.strata, trial.scale.pooled
+    squares = None if delta.squares is None or trial.scale.data is Data.SUMS else delta.squares[rows]
+    if pooled.shape[0] == pooled.shape[1]:
+        return Sample(delta.count[rows], delta.total[rows], squares, delta.buckets[rows])
+    return Sample(
+        pooled @ delta.count[rows],
+        pooled @ delta.total[rows],
+        None if squares is None else pooled @ squares,
+        pooled @ delta.buckets[rows],
+    )
+
+
+def closed(trial: Trial, rules: Rules, at: float) -> Trial:
+    """Judges the block that is being filled, once both arms have enough labels in strata that both have."""
+    since = trial.filling.since
+    if since is None:
+        return trial
+    division = trial.filling.divided(at, at - since, rules.tempo.block, trial.empty)
+    if division is None:
+        return trial
+    judged = _judged(trial, rules, division, at)
+    return forecasted(judged, rules, division.stable, at - since, division.chosen)
+
+
+def _judged(trial: Trial, rules: Rules, division: Division, at: float) -> Trial:
+    """Takes a block into the e-processes."""
+    scale, canary, stable, chosen = trial.scale, division.canary, division.stable, division.chosen
+    forecast = _forecast(trial, chosen)
+    known = ~np.isnan(forecast)
+    if not known.all():  # the first labels of a stratum without history only make its forecast
+        canary, stable, forecast = canary.rows(known), stable.rows(known), forecast[known]
+        chosen = _narrowed(chosen, known)
+    if not len(forecast) or not _usable(scale, canary, stable):
+        return changed(trial, filling=division.rest)
+    histogram, phi = scale.data is Data.HISTOGRAM, trial.tempering.phi
+    pair = pair_of(canary, stable, scale.scores if histogram else None)
+    expected = None if histogram else _expected(trial, phi)
+    found = wagers(scale, canary, stable, forecast, trial.tail_forecast.share, expected, bool(rules.segments))
+    if rules.segments and chosen is not None:
+        wide = np.zeros((found.segments.shape[0], len(chosen)))
+        wide[:, chosen] = found.segments
+        found = replace(found, segments=wide)
+    began = at if trial.began is None else trial.began
+    # A segment that nobody ever asked for does not hold a promotion up.
+    met = trial.met | (np.True_ if chosen is None else chosen)
+    wealth = with_block(_restarted(trial.wealth, at - began, rules.tempo.restart), scale, rules, found, phi)
+    return changed(
+        trial,
+        filling=division.rest,
+        wealth=wealth,
+        began=began,
+        closed=at,
+        e=values(wealth, scale.tail is not None, met),
+        met=met,
+        contrast=trial.contrast.add(pair),
+        tempering=_tempered(trial, pair, expected, at),
+        canary_spread=trial.canary_spread.add(pair, scale.scores, forecast) if histogram else trial.canary_spread,
+        noise=trial.noise if histogram else _noised(trial.noise, pair, forecast, trial.forecast.overall, at),
+    )
+
+
+def _restarted(wealth: Wealth, age: float, every: float) -> Wealth:
+    """With all copies that are due, `age` seconds after the first block."""
+    while age >= every * (wealth.copies + 1):
+        wealth = with_copy(wealth)
+    return wealth
+
+
+def _forecast(trial: Trial, chosen: Mask | None) -> Array:
+    """Stable's mean per stratum from what is behind us; NaN where nothing is. It sets the size of the bets alone.
+
+    Never zero: by buckets a stable version without any loss so far can be bet on, by sums it has no scale.
+    """
+    mean = trial.forecast.mean if chosen is None else trial.forecast.mean[chosen]
+    if trial.scale.data is not Data.HISTOGRAM:
+        return np.where(mean > 0, mean, np.nan)
+    found: Array = np.maximum(mean, _LEAST_FORECAST * trial.scale.scores[-1])
+    return found
+
+
+def _narrowed(chosen: Mask | None, known: Mask) -> Mask:
+    """The strata `chosen` (None: all) without those that are not known."""
+    if chosen is None:
+        return known
+    narrowed = chosen.copy()
+    narrowed[chosen] = known
+    return narrowed
+
+
+def _usable(scale: Scale, canary: Sample, stable: Sample) -> bool:
+    """Sums must be numbers where they count."""
+    if scale.data is Data.HISTOGRAM:
+        return True
+    return bool(np.isfinite(canary.total).all() and np.isfinite(stable.total).all())
+
+
+def _expected(trial: Trial, phi: float) -> Spread:
+    """Variance of a loss without a histogram, from earlier blocks."""
+    squares = trial.scale.data is Data.SQUARES
+    stable = trial.noise[0].cv2(squares)
+    return Spread(trial.noise[1].cv2_of_arm(squares, stable), stable, phi)
+
+
+def _noised(noise: tuple[Noise, Noise], pair: Pair, forecast: Array, overall: float, at: float) -> tuple[Noise, Noise]:
+    stable, canary = pair.stable, pair.canary
+    return (
+        noise[0].add(at, stable.count, stable.total, stable.squares, forecast, overall),
+        noise[1].add(at, canary.count, canary.total, canary.squares, forecast, overall),
+    )
+
+
+def _tempered(trial: Trial, pair: Pair, expected: Spread | None, at: float) -> Tempering:
+    """`expected`: the variances without a histogram, None with one."""
+    n_c, n_s, w, mean = pair.canary.count, pair.stable.count, pair.weights, trial.forecast.overall
+    if expected is None:
+        of_canary, of_stable = trial.canary_spread.variance(trial.scale.cv2), trial.scale.cv2
+    else:
+        of_canary, of_stable = trial.noise[1].variance(expected.canary), expected.stable
+    contrast = float(w.dot(pair.scored_canary / n_c - pair.scored_stable / n_s)) / pair.weight
+    variance = float((w * w).dot(of_canary / n_c + of_stable / n_s)) * mean * mean / (pair.weight * pair.weight)
+    return trial.tempering.add(at, pair.weight, contrast, variance)
+
+
+def forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float, chosen: Mask | None = None) -> Trial:
+    """Stable's labels that are behind us make the forecast for what comes; `chosen` strata, None: all."""
+    scale, memory = trial.scale, rules.tempo.forecast
+    labels, total = stable.count, stable.buckets.dot(scale.scores) if scale.data is Data.HISTOGRAM else stable.total
+    if chosen is not None:
+        wide_labels, wide_total = np.zeros(len(chosen)), np.zeros(len(chosen))
+        wide_labels[chosen], wide_total[chosen] = labels, total
+        labels, total = wide_labels, wide_total
+    tail = trial.tail_forecast
+    if scale.tail is not None:
+        events = float(stable.buckets[:, scale.tail.cut + 1 :].sum())
+        tail = tail.add(sum(labels.tolist()), events, exp(-max(0.0, elapsed) / memory))
+    return changed(trial, forecast=trial.forecast.add(labels, total, elapsed, memory), tail_forecast=tail)
