@@ -14,6 +14,7 @@ forecast: 1 + x <= exp(x). A wrong forecast costs speed only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Final
@@ -42,10 +43,11 @@ class Bets:
     log_mass: Array
 
 
-def bets_for(cv2: float, r: float, mass: float) -> Bets:
-    """Grid around the bet that is best at "no effect", b* = r m / (CV^2 + m^2), which gets `mass` (section 4.3).
+def bets_for(cv2: float, r: float, masses: Sequence[float]) -> Bets:
+    """Grid of octaves around the bet that is best at "no effect", b* = r m / (CV^2 + m^2) (section 4.3).
 
-    `cv2` is the squared coefficient of variation of stable's bucketed loss, `r` = 1 + m the tolerated ratio.
+    `cv2` is the squared coefficient of variation of stable's bucketed loss, `r` = 1 + m the tolerated ratio. `masses`
+    are those of b*/2, b*, 2 b* and so on; what they leave of one is spread over the larger bets.
     """
     margin = r - 1
     best = min(max(r * margin / (cv2 + margin * margin), _SMALLEST_BEST), _LARGEST_BEST)
@@ -53,9 +55,9 @@ def bets_for(cv2: float, r: float, mass: float) -> Bets:
     while sizes[-1] * 2 < LARGEST_BET:
         sizes.append(sizes[-1] * 2)
     sizes.append(LARGEST_BET)
-    masses = np.full(len(sizes), (1 - mass) / (len(sizes) - 1))
-    masses[1] = mass
-    return Bets(np.array(sizes), np.log(masses))
+    named, others = list(masses[: len(sizes)]), max(0, len(sizes) - len(masses))
+    found = np.array(named + [max(0.0, 1 - sum(named)) / max(1, others)] * others)
+    return Bets(np.array(sizes), np.log(found / found.sum()))
 
 
 def bets_of_sums(cv2: float, r: float, worse: bool) -> Bets:

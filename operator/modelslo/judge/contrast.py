@@ -10,6 +10,7 @@ from modelslo.judge.betting import Array
 from modelslo.judge.blocks import Pair
 
 _PRIOR_LABELS: Final = 50.0
+_PRIOR_OF_MEAN: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,18 @@ class Moments:
         )
 
     def variance(self, prior: float) -> float:
-        """Of one relative loss, not below `prior`, from which it starts."""
+        """Of one relative loss, not below `prior`, which is that of stable.
+
+        Losses that are larger vary more, in proportion: what is expected before many labels are seen. Taken for
+        clusters, it would hold back the rollback of just those canaries that are much worse.
+        """
         if self.labels <= 0:
             return prior
         mean = self.total / self.labels
         own = max(0.0, self.squares / self.labels - mean * mean)
-        return max(prior, (_PRIOR_LABELS * prior + self.labels * own) / (_PRIOR_LABELS + self.labels))
+        likely = (_PRIOR_OF_MEAN + self.total) / (_PRIOR_OF_MEAN + self.labels)
+        expected = prior * likely * likely
+        return max(prior, (_PRIOR_LABELS * expected + self.labels * own) / (_PRIOR_LABELS + self.labels))
 
 
 @dataclass(frozen=True, slots=True)

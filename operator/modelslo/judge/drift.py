@@ -22,7 +22,7 @@ from modelslo.judge.scale import CV2_UNKNOWN, Data, Rules, data_of, scores_of
 from modelslo.judge.season import Season, season_of
 
 _MARGIN: Final = 0.2
-_MASS: Final = 0.5
+_MASSES: Final = (0.1, 0.5)
 _LEAST_LABELS: Final = 30.0
 _LARGEST_Z: Final = 3.0
 _GAPS: Final = 4.0
@@ -143,7 +143,7 @@ def began(detector: Detector, rules: Rules, drift: DriftRules, history: History)
     phi = 1.0
     if known and len(scores) and variance > 0:
         phi = max(1.0, float((past[:, 1] * (means - fit) ** 2).mean()) / variance)
-    bets = even_bets(SUM_BETS) if data is Data.SUMS else bets_for(cv2, 1 + _MARGIN, _MASS)
+    bets = even_bets(SUM_BETS) if data is Data.SUMS else bets_for(cv2, 1 + _MARGIN, _MASSES)
     baseline = Baseline(data, scores, level * ratio, season, phi, variance, bets)
     return changed(detector, baseline=baseline, wealth=np.zeros(len(bets.sizes)), log_e=0.0, past=())
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from modelslo.judge.history import Forecast, History
-from modelslo.judge.scale import CV2_UNKNOWN, MASS_PROMOTE, MASS_ROLLBACK, Data, Rules, data_of, scale_of, scores_of
+from modelslo.judge.scale import CV2_UNKNOWN, MASSES_PROMOTE, MASSES_ROLLBACK, Data, Rules, data_of, scale_of, scores_of
 from tests.unit.judge.series import EDGES, Rollout, rules_of
 
 
@@ -68,8 +68,8 @@ def test_history_gives_the_dispersion_the_forecast_and_the_prior_masses() -> Non
     mean, square = counts @ scale.scores / found.labels, counts @ scale.scores**2 / found.labels
     assert scale.cv2 == pytest.approx(square / mean**2 - 1)
     assert scale.forecast.overall == pytest.approx(mean, rel=0.05)
-    assert np.exp(scale.back.log_mass[1]) == pytest.approx(MASS_ROLLBACK)
-    assert np.exp(scale.forth.log_mass[1]) == pytest.approx(MASS_PROMOTE)
+    assert np.exp(scale.back.log_mass[:4]) == pytest.approx(MASSES_ROLLBACK)
+    assert np.exp(scale.forth.log_mass[:3]) == pytest.approx(MASSES_PROMOTE)
     # Bets on "not worse" are those with a minus
     assert scale.signed.tolist() == [*scale.back.sizes, *-scale.forth.sizes]
 
