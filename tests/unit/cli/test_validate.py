@@ -44,6 +44,19 @@ def test_other_kinds_are_skipped_and_lists_opened(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out.count(": skipped, no ModelSLO\n") == 2
 
 
+def test_files_are_given_as_to_kubectl_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, GOOD)
+    assert main(["validate", "-f", file, "-f", file]) == 0
+    assert capsys.readouterr().out == f"{file}: ModelSLO/fraud: valid\n" * 2
+    assert main(["validate"]) == 2
+    assert capsys.readouterr().err == "error: no file is given: name one or more, or - for standard input\n"
+
+
+def test_a_misspelt_kind_of_ours_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", write(tmp_path, GOOD, GOOD | {"kind": "ModelSlo"})]) == 1
+    assert "ModelSlo/fraud: kind: 'ModelSlo' is not known here: write ModelSLO" in capsys.readouterr().out
+
+
 def test_a_file_without_modelslo_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", write(tmp_path, "text", 5)]) == 1
     assert "holds no ModelSLO" in capsys.readouterr().out
