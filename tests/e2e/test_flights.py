@@ -39,7 +39,8 @@ PROMISE = ROOT / "examples/flights/modelslo.yaml"
 @pytest.fixture(scope="module")
 def stage(kind_cluster: Cluster) -> Demo:
     """Operator and flights, applied anew."""
-    assert kind_cluster.flavour == "kind", "the kill tests need the node of a kind cluster"
+    if kind_cluster.flavour != "kind":
+        pytest.skip("loads images into the node and kills there, which only works with our kind cluster")
     view = raise_curtain()
     return Demo(view.kube, view)
 
