@@ -20,6 +20,7 @@ from examples.flights.demo.acts import (
     SPRING,
     STABLE,
     Demo,
+    act_4,
     environment,
     job_result,
     last_retrain,
@@ -181,6 +182,11 @@ def test_drift_launches_one_retrain_though_the_operator_is_killed(demo: Demo) ->
     version = result["version"]
     demo.view.until("the candidate is promoted", lambda: demo.serves(version), within=240)
     assert environment(demo.deployment(STABLE))["MODEL_SHA256"] == result["sha256"]
+
+
+def test_broken_data_touch_nothing_though_the_operator_is_killed(demo: Demo) -> None:
+    act_4(demo, meanwhile=lambda: kill_operator(demo))
+    assert {one["action"] for one in demo.view.status()["history"]} <= {"Start", "Advance", "Hold"}
 
 
 class deadline:  # noqa: N801 - reads as a word of the test
