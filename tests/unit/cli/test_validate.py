@@ -22,6 +22,16 @@ def test_sound_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ModelSLO/fraud-full: valid" in said
 
 
+def test_the_one_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8").split("```yaml\n")[1:]
+    (shown,) = [text for block in blocks if "kind: ModelSLO" in (text := block.partition("```")[0])]
+    assert len(shown.splitlines()) <= 25
+    file = tmp_path / "readme.yaml"
+    file.write_text(shown, encoding="utf-8")
+    assert main(["validate", str(file)]) == 0
+    assert "ModelSLO/fraud: valid" in capsys.readouterr().out
+
+
 def write(tmp_path: Path, *documents: object) -> str:
     file = tmp_path / "some.yaml"
     file.write_text("\n---\n".join(json.dumps(document) for document in documents), encoding="utf-8")
