@@ -77,15 +77,19 @@ def lock(name: str) -> Iterator[None]:
         yield
 
 
+def place(name: str, inputs: Iterable[str | Path]) -> Path:
+    """Where the artefact is, once it is built."""
+    return root() / name / digest(inputs)
+
+
 def artefact(name: str, inputs: Iterable[str | Path], build: Callable[[Path], None], expect: str = "") -> Path:
     """The folder of the artefact `name` made from `inputs`, built by `build(folder)` when it is not there yet."""
-    home = root() / name
-    path = home / digest(inputs)
+    path = place(name, inputs)
     if not path.exists():
         # Its own kind of name: who holds the lock of a thing may well need the artefact of that name.
         with lock(f"artefact-{name}"):
             if not path.exists():
-                home.mkdir(parents=True, exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 _build(name, path, build, expect)
     os.utime(path)
     return path

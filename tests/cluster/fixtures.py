@@ -86,13 +86,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not needs or config.getoption("collectonly") or flavour == "existing":
         return
     capture = config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        if flavour == "kind" or "kind_cluster" in needs:
-            kind.up()
-        if flavour != "kind" and needs & {"control_plane", "api_server"}:
-            golang.kubectl()
-            if "control_plane" in needs:
-                golang.kube()
+    try:
+        with capture.global_and_fixture_disabled():
+            if flavour == "kind" or "kind_cluster" in needs:
+                kind.up()
+            if flavour != "kind" and needs & {"control_plane", "api_server"}:
+                golang.kubectl()
+                if "control_plane" in needs:
+                    golang.kube()
+    except ClusterError as error:  # says what to install: not to be lost in a traceback of pytest's own
+        pytest.exit(f"these tests have no cluster: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 def _elsewhere(config: pytest.Config) -> Cluster | None:

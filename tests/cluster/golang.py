@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 from tests.cluster import versions
-from tests.cluster.cache import HERE, artefact
+from tests.cluster.cache import HERE, artefact, place
 from tests.cluster.shell import need, run
 
+_KUBE = HERE / "kube"
 _CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kube-proxy")
 
 
@@ -15,8 +16,7 @@ def _go() -> str:
     return need("go", "to build the test cluster's programs (https://go.dev/dl, 1.25 or newer)")
 
 
-def kube() -> Path:
-    """The folder with `kube` and the names that it goes by (etcd, kube-apiserver, ..., kubectl)."""
+def _kube_flags() -> str:
     version = versions.KUBERNETES
     major, minor, _ = version.removeprefix("v").split(".")
     # Without these kubeadm takes itself for v0.0.0 and asks for images that are not there.
@@ -26,15 +26,19 @@ def kube() -> Path:
         "k8s.io/component-base/version.gitMinor": minor,
         "k8s.io/client-go/pkg/version.gitVersion": version,
     }
-    flags = " ".join(["-s -w", *(f"-X {name}={value}" for name, value in values.items())])
-    source = HERE / "kube"
+    return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in values.items())])
+
+
+def kube() -> Path:
+    """The folder with `kube` and the names that it goes by (etcd, kube-apiserver, ..., kubectl)."""
+    flags = _kube_flags()
 
     def build(folder: Path) -> None:
-        run([_go(), "build", "-ldflags", flags, "-o", folder / "kube", "."], cwd=source)
+        run([_go(), "build", "-ldflags", flags, "-o", folder / "kube", "."], cwd=_KUBE)
         for name in _CONTROL_PLANE:
             (folder / name).symlink_to("kube")
 
-    return artefact("kube", [source, flags], build, "5 min at first, 30 s with Go's own cache warm")
+    return artefact("kube", [_KUBE, flags], build, "5 min at first, 30 s with Go's own cache warm")
 
 
 def coredns() -> Path:
@@ -77,3 +81,11 @@ def kubectl() -> Path:
     if shutil.which("go") is None and (there := shutil.which("kubectl")):
         return Path(there)
     return kube() / "kubectl"
+
+
+def kubectl_at_hand() -> Path | None:
+    """A kubectl that needs no building: the one on PATH, else ours when the cache has it."""
+    if there := shutil.which("kubectl"):
+        return Path(there)
+    ours = place("kube", [_KUBE, _kube_flags()]) / "kubectl"
+    return ours if ours.exists() else None

@@ -20,6 +20,7 @@ from examples.flights.demo.acts import (
     SPRING,
     STABLE,
     Demo,
+    act_4,
     environment,
     job_result,
     last_retrain,
@@ -39,7 +40,8 @@ PROMISE = ROOT / "examples/flights/modelslo.yaml"
 @pytest.fixture(scope="module")
 def stage(kind_cluster: Cluster) -> Demo:
     """Operator and flights, applied anew."""
-    assert kind_cluster.flavour == "kind", "the kill tests need the node of a kind cluster"
+    if kind_cluster.flavour != "kind":
+        pytest.skip("loads images into the node and kills there, which only works with our kind cluster")
     view = raise_curtain()
     return Demo(view.kube, view)
 
@@ -108,6 +110,11 @@ def decisions(demo: Demo, action: str) -> list[dict[str, Any]]:
     return [one for one in demo.view.status().get("history", []) if one["action"] == action]
 
 
+def compared(demo: Demo) -> bool:
+    """Whether the comparison rests on as many labels of the canary as a verdict may (the gate's minSamples)."""
+    return int((demo.view.status().get("comparison") or {}).get("canarySamples", 0)) >= 300
+
+
 def test_exchanging_the_images_exchanges_the_outcomes_and_a_kill_changes_nothing(demo: Demo) -> None:
     # Given a candidate tag that holds the bad model
     retag("modelslo/flights:v2-bad", "modelslo/flights:candidate")
@@ -134,8 +141,9 @@ def test_exchanging_the_images_exchanges_the_outcomes_and_a_kill_changes_nothing
 
 def test_a_canary_inside_the_margin_is_not_rolled_back(demo: Demo) -> None:
     put(demo, CANARY, image="modelslo/flights:v2-5pct", version="v2-5pct")
-    demo.view.until("it is judged", lambda: bool(decisions(demo, "Start")), within=30)
-    demo.view.holds("v2-5pct is not rolled back", lambda: demo.rejected("v2-5pct") is None, during=60)
+    demo.view.until("enough of its labels are compared", lambda: compared(demo) or demo.serves("v2-5pct"), within=180)
+    demo.view.holds("v2-5pct is not rolled back", lambda: demo.rejected("v2-5pct") is None, during=45)
+    assert not decisions(demo, "Rollback")
 
 
 def test_a_canary_with_nan_losses_is_rolled_back(demo: Demo) -> None:
@@ -180,6 +188,11 @@ def test_drift_launches_one_retrain_though_the_operator_is_killed(demo: Demo) ->
     version = result["version"]
     demo.view.until("the candidate is promoted", lambda: demo.serves(version), within=240)
     assert environment(demo.deployment(STABLE))["MODEL_SHA256"] == result["sha256"]
+
+
+def test_broken_data_touch_nothing_though_the_operator_is_killed(demo: Demo) -> None:
+    act_4(demo, meanwhile=lambda: kill_operator(demo))
+    assert {one["action"] for one in demo.view.status()["history"]} <= {"Start", "Advance", "Hold"}
 
 
 class deadline:  # noqa: N801 - reads as a word of the test

@@ -21,7 +21,7 @@ from typing import Any, Final
 import pytest
 
 from modelslo.api.status import OperationType
-from modelslo.decide.operation import RETREAT, STEPS
+from modelslo.decide.operation import RETREAT, STEPS, Step
 from modelslo.engine.failpoint import INTENT, When, point_of
 from tests.cluster import prometheus
 from tests.cluster.access import Cluster, apply_crds, wait_for
@@ -329,3 +329,11 @@ def test_a_kill_loses_and_repeats_nothing(
     cases: Mapping[tuple[str, str], Future[dict[str, Any]]], point: tuple[str, str]
 ) -> None:
     assert cases[point].result() == SCENARIOS[point[0]].end
+
+
+def test_no_step_of_no_operation_is_left_out() -> None:
+    """Who adds an operation or a step has it killed here, or is told."""
+    steps = {(kind, step) for kind in OperationType for step in (INTENT, *STEPS[kind])}
+    steps |= {(OperationType.PROMOTE, step) for step in RETREAT}
+    assert {step for _, step in steps} == {INTENT, *Step}
+    assert {point for _, point in points()} - {NO_KILL} == {point_of(*one, when) for one in steps for when in When}

@@ -15,6 +15,7 @@ from examples.flights.demo.kube import KubectlError
 from examples.flights.demo.plot import draw
 from examples.flights.demo.stage import ROOT, operator_log, raise_curtain
 from examples.flights.demo.view import ActError
+from tests.cluster.shell import ClusterError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,13 +25,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     everything = ",".join(str(number) for number in range(1, len(ACTS)))
     parser.add_argument("--acts", default=everything, help="the acts to play, by number; the prologue always plays")
     arguments = parser.parse_args(argv)
-    view = raise_curtain()
+    acts = arguments.acts.split(",")
+    if not set(acts) <= set(everything.split(",")):
+        parser.error(f"--acts {arguments.acts}: name acts of {everything}, with commas")
+    try:
+        view = raise_curtain()
+    except (ClusterError, KubectlError, TimeoutError) as error:
+        print(f"\033[31m✘ no stage for the demo: {error}\033[0m", file=sys.stderr)
+        return 1
     demo, start = Demo(view.kube, view), time.time()
-    failed = play(demo, [int(one) for one in arguments.acts.split(",")])
+    failed = play(demo, [int(one) for one in acts])
     target = yaml.safe_load((ROOT / "examples/flights/modelslo.yaml").read_text())["spec"]["objective"]["target"][
         "value"
     ]
-    draw(demo, start, time.time(), float(target), arguments.picture)
+    try:
+        draw(demo, start, time.time(), float(target), arguments.picture)
+    except KubectlError as error:
+        print(f"\033[31m✘ no picture: {error}\033[0m", flush=True)
+        failed = True
     print("\nDecisions:")
     for one in demo.view.decisions.values():
         print(f"  {one['at']} {one['action']:8} {one['version']:24} {one['reason']}: {one['message']}")

@@ -34,12 +34,15 @@ class Demo:
     def version(self, name: str) -> str | None:
         return environment(self.deployment(name)).get("MODEL_VERSION")
 
-    def start_canary(self, version: str) -> None:
-        """What a user or a pipeline does: another image and version in the canary's template."""
-        name = self.deployment(CANARY)["spec"]["template"]["spec"]["containers"][0]["name"]
+    def start_canary(self, version: str, *, same_model: bool = False) -> None:
+        """What a user or a pipeline does: another image and version in the canary's template.
+
+        `same_model`: another version alone, of what the canary's template holds already.
+        """
+        there = self.deployment(CANARY)["spec"]["template"]["spec"]["containers"][0]
         container = {
-            "name": name,
-            "image": f"modelslo/flights:{version}",
+            "name": there["name"],
+            "image": there["image"] if same_model else f"modelslo/flights:{version}",
             "env": [{"name": "MODEL_VERSION", "value": version}],
         }
         patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
@@ -159,26 +162,44 @@ def act_3(demo: Demo) -> None:
     )
 
 
-def act_4(demo: Demo) -> None:
-    """Broken data: the operator holds still, says why, and recovers by itself."""
-    before = [demo.deployment(name)["metadata"]["generation"] for name in (STABLE, CANARY)]
+def act_4(demo: Demo, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Broken data while a canary is judged: the operator holds still, says why, and recovers by itself.
+
+    `meanwhile` is done while it holds.
+    """
+    again = f"{demo.version(STABLE)}-again"
+    demo.start_canary(again, same_model=True)
+    demo.view.until("the losses of both roles are measured", lambda: both_measured(demo), within=120)
     demo.kube.post(JOINER, "/faults", {"invalid": "observe"})
     demo.kube.post(REPLAY, "/faults", {"nanLabels": True})
     demo.mark("NaN labels")
-    held(demo, "NaN in the losses of stable: hold", {"NaNLoss"})
+    demo.view.until("the loss sums of both roles are NaN", lambda: both_nan(demo, again), within=60)
+    held(demo, "NaN in the losses of both roles: hold", {"NaNLoss"})
+    before = [demo.deployment(name)["metadata"]["generation"] for name in (STABLE, CANARY)]
     demo.kube.post(REPLAY, "/faults", {"nanLabels": False})
     demo.kube.run("scale", "deployment", JOINER, "--namespace", NAMESPACE, "--replicas=0")
     demo.mark("the joiner is gone")
     held(demo, "the joiner is gone: hold", {"NoData", "Stale", "VersionNotSeen"})
+    meanwhile()
     demo.view.holds("nothing is touched", lambda: untouched(demo, before), during=20)
     demo.kube.run("scale", "deployment", JOINER, "--namespace", NAMESPACE, "--replicas=1")
-    demo.view.until(
-        "the joiner is back, and the model is judged again",
-        lambda: demo.condition("DataSufficient") == ("True", "Measured"),
-        within=120,
-    )
+    demo.view.until("the joiner is back, and both roles are judged again", lambda: both_measured(demo), within=120)
     demo.mark("recovered")
-    check(untouched(demo, before), "a Deployment was changed while the data were broken")
+    check(demo.rejected(again) is None, f"{again} was rolled back for data that were broken in both roles")
+
+
+def both_measured(demo: Demo) -> bool:
+    status = demo.view.status()
+    losses = [(status.get(role) or {}).get("loss") for role in ("stable", "canary")]
+    return None not in losses and demo.condition("DataSufficient") == ("True", "Measured")
+
+
+def both_nan(demo: Demo, canary: str) -> bool:
+    """Whether Prometheus has NaN in the loss sums of stable's version and of the canary's."""
+    now = time.time()
+    query = f'sum by (model_version) (ml_huber_loss_sum{{model_version=~"{demo.version(STABLE)}|{canary}"}})'
+    newest = [float(series["values"][-1][1]) for series in demo.kube.prometheus(query, start=now - 1, end=now, step=1)]
+    return len(newest) == 2 and all(value != value for value in newest)
 
 
 def held(demo: Demo, what: str, reasons: set[str]) -> None:

@@ -29,15 +29,18 @@ class Kube:
     kubeconfig: Path
 
     def run(self, *arguments: str, stdin: str | None = None, timeout: float = 120) -> str:
-        """Output of `kubectl ARGUMENTS`; :class:`KubectlError` when it fails."""
-        done = subprocess.run(
-            [str(self.kubectl), "--kubeconfig", str(self.kubeconfig), *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        """Output of `kubectl ARGUMENTS`; :class:`KubectlError` when it fails or takes longer than `timeout` (s)."""
+        try:
+            done = subprocess.run(
+                [str(self.kubectl), "--kubeconfig", str(self.kubeconfig), *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: no answer within {timeout:.0f} s") from error
         if done.returncode != 0:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout

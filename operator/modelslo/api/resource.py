@@ -12,6 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from modelslo.api.quantity import MEND
 from modelslo.api.rules import broken_rules
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
@@ -143,7 +144,23 @@ def _problem(error: ErrorDetails) -> Problem:
         return Problem(path, value, f"{_shown(value)} is in a field that there is not: {_known(location)}")
     said = error["msg"].removeprefix("Value error, ").replace("Input should", "it must")
     # Messages of our own validators begin with the value.
-    return Problem(path, value, said if error["type"] == "value_error" else f"{_shown(value)} does not fit: {said}")
+    if error["type"] == "value_error":
+        return Problem(path, value, said)
+    return Problem(path, value, f"{_shown(value)} does not fit: {said}{_mend(error)}")
+
+
+def _mend(error: ErrorDetails) -> str:
+    """What to write in place of a value of the wrong type; other messages say it themselves."""
+    schema = _schema_at(error["loc"])
+    if error["type"] == "string_type":
+        return f": write {MEND.get(schema.get('pattern', ''), 'it in quotes')}"
+    if error["type"] == "bool_type":
+        return ": write true or false, without quotes"
+    if error["type"] in ("int_type", "float_type"):
+        return ": write a number, without quotes"
+    if error["type"] in ("model_type", "dict_type"):
+        return f" with {', '.join(schema['properties'])}" if "properties" in schema else ", such as {name: value}"
+    return ""
 
 
 def _purpose(location: tuple[int | str, ...]) -> str:

@@ -38,7 +38,16 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _validate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON; - is standard input")
+    parser.add_argument("files", nargs="*", default=[], metavar="FILE", help="YAML or JSON; - is standard input")
+    parser.add_argument(
+        "-f",
+        "--file",
+        action="append",
+        default=[],
+        dest="more_files",
+        metavar="FILE",
+        help="the same, as with kubectl",
+    )
 
 
 def _get(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"modelslo {version('modelslo')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
-        subparser = subparsers.add_parser(command.name, help=command.help, description=f"{command.help.capitalize()}.")
+        description = f"{command.help[:1].upper()}{command.help[1:]}."
+        subparser = subparsers.add_parser(command.name, help=command.help, description=description)
         subparser.set_defaults(command=command)
         if command.add_arguments is not None:
             command.add_arguments(subparser)

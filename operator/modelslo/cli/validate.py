@@ -11,16 +11,19 @@ from typing import Any, Final
 
 import yaml
 
-from modelslo.api.crd import API_VERSION, KIND
+from modelslo.api.crd import API_VERSION, GROUP, KIND
 from modelslo.api.resource import InvalidResource, Problem, parse_spec
-from modelslo.cli.errors import CommandError
+from modelslo.cli.errors import MISUSE, CommandError
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LENGTH: Final = 253
 
 
 def run(arguments: argparse.Namespace) -> int:
-    sound = [_check_file(file) for file in arguments.files]
+    files = [*arguments.files, *arguments.more_files]
+    if not files:
+        raise CommandError("no file is given: name one or more, or - for standard input", MISUSE)
+    sound = [_check_file(file) for file in files]
     return 0 if all(sound) else 1
 
 
@@ -42,7 +45,11 @@ def _check_file(file: str) -> bool:
         kind = body.get("kind", "object without kind")
         name = f"{kind}/{_metadata(body).get('name', '?')}"
         if kind != KIND:
-            print(f"{shown}: {name}: skipped, no {KIND}")
+            if str(body.get("apiVersion", "")).startswith(f"{GROUP}/"):
+                found, sound = True, False
+                print(f"{shown}: {name}: kind: {kind!r} is not known here: write {KIND}")
+            else:
+                print(f"{shown}: {name}: skipped, no {KIND}")
             continue
         found = True
         problems = problems_of(body)

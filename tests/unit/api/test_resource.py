@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +46,33 @@ def test_python_names_are_no_field_names() -> None:
 def test_unknown_field_lists_what_there_is() -> None:
     with pytest.raises(InvalidResource, match=r"spec\.objective\.target\.zzz: .*use one of value"):
         parse(changed({"spec.objective.target.zzz": 5}))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("spec.interval", 60, "60 does not fit: .* write a whole number and one unit of s, m, h, d, w, such as 30m"),
+        ("spec.rollout.gate.margin", 5, "5 does not fit: .* write a number from 0 to 100 and %, such as 5%"),
+        ("spec.rollout.steps", [10], "10 does not fit: .* write a number from 0 to 100 and %"),
+        ("spec.indicator.loss.metric", 5, "5 does not fit: .* write it in quotes"),
+        ("spec.suspend", "yes", '"yes" does not fit: .* write true or false, without quotes'),
+        ("spec.objective.minSamples", "200", '"200" does not fit: .* write a number, without quotes'),
+        ("spec.objective.target", 0.35, "0.35 does not fit: it must be an object with value"),
+        ("spec.rollout.canary", "fraud", '"fraud" does not fit: it must be an object with kind, name'),
+        (
+            "spec.indicator.loss.matchLabels",
+            "fraud",
+            '"fraud" does not fit: it must be an object, such as {name: value}',
+        ),
+    ],
+    ids=str,
+)
+def test_a_value_of_the_wrong_type_is_shown_the_right_one(field: str, value: object, says: str) -> None:
+    with pytest.raises(InvalidResource) as refused:
+        parse(changed({field: value}))
+    (problem,) = refused.value.problems
+    assert problem.path.startswith(field)
+    assert re.search(says, problem.message)
 
 
 def test_missing_field_says_what_it_is_for() -> None:

@@ -17,7 +17,9 @@ def test_every_subcommand_is_there(command: object, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])
     assert ended.value.code == 0
-    assert f"usage: modelslo {name}" in capsys.readouterr().out.replace(Path(sys.argv[0]).name, "modelslo", 1)
+    said = capsys.readouterr().out
+    assert f"usage: modelslo {name}" in said.replace(Path(sys.argv[0]).name, "modelslo", 1)
+    assert f"{getattr(command, 'help', '')[1:]}." in " ".join(said.split())
 
 
 def test_without_a_subcommand(capsys: pytest.CaptureFixture[str]) -> None:

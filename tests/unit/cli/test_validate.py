@@ -22,6 +22,16 @@ def test_sound_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ModelSLO/fraud-full: valid" in said
 
 
+def test_the_one_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8").split("```yaml\n")[1:]
+    (shown,) = [text for block in blocks if "kind: ModelSLO" in (text := block.partition("```")[0])]
+    assert len(shown.splitlines()) <= 25
+    file = tmp_path / "readme.yaml"
+    file.write_text(shown, encoding="utf-8")
+    assert main(["validate", str(file)]) == 0
+    assert "ModelSLO/fraud: valid" in capsys.readouterr().out
+
+
 def write(tmp_path: Path, *documents: object) -> str:
     file = tmp_path / "some.yaml"
     file.write_text("\n---\n".join(json.dumps(document) for document in documents), encoding="utf-8")
@@ -42,6 +52,19 @@ def test_other_kinds_are_skipped_and_lists_opened(tmp_path: Path, capsys: pytest
     file = write(tmp_path, None, service, {"kind": "List", "items": [GOOD, service]})
     assert main(["validate", file]) == 0
     assert capsys.readouterr().out.count(": skipped, no ModelSLO\n") == 2
+
+
+def test_files_are_given_as_to_kubectl_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, GOOD)
+    assert main(["validate", "-f", file, "-f", file]) == 0
+    assert capsys.readouterr().out == f"{file}: ModelSLO/fraud: valid\n" * 2
+    assert main(["validate"]) == 2
+    assert capsys.readouterr().err == "error: no file is given: name one or more, or - for standard input\n"
+
+
+def test_a_misspelt_kind_of_ours_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", write(tmp_path, GOOD, GOOD | {"kind": "ModelSlo"})]) == 1
+    assert "ModelSlo/fraud: kind: 'ModelSlo' is not known here: write ModelSLO" in capsys.readouterr().out
 
 
 def test_a_file_without_modelslo_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cluster import golang
+
 REPO = Path(__file__).parents[3]
 MANIFESTS = REPO / "manifests"
 
@@ -18,9 +19,9 @@ MANIFESTS = REPO / "manifests"
 @cache
 def render(folder: str) -> tuple[dict[str, Any], ...]:
     """All objects of ``manifests/<folder>``. Skips the test where no kubectl is found."""
-    kubectl = _kubectl()
+    kubectl = golang.kubectl_at_hand()
     if kubectl is None:
-        pytest.skip("kubectl is not there")
+        pytest.skip("there is no kubectl yet, neither on PATH nor in the cache of the test clusters")
     text = subprocess.run(
         [kubectl, "kustomize", str(MANIFESTS / folder)], check=True, capture_output=True, text=True, timeout=50
     ).stdout
@@ -35,7 +36,3 @@ def one(folder: str, kind: str, name: str) -> dict[str, Any]:
 def load(path: str) -> list[dict[str, Any]]:
     """The documents of one file as they stand."""
     return list(yaml.safe_load_all((MANIFESTS / path).read_text(encoding="utf-8")))
-
-
-def _kubectl() -> str | None:
-    return shutil.which("kubectl")

@@ -7,24 +7,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from modelslo.controller import gauges
 from modelslo.engine import metrics
-from tests.cluster import debian
-from tests.cluster.shell import ClusterError
+from tests.unit.manifests.promtool import promtool
 from tests.unit.manifests.render import MANIFESTS, load
 
 HERE = Path(__file__).parent
-
-
-def promtool() -> str:
-    if there := shutil.which("promtool"):
-        return there
-    try:
-        return str(debian.unpacked("prometheus") / "usr" / "bin" / "promtool")
-    except (ClusterError, OSError) as error:
-        pytest.skip(f"promtool is not there: {error}")
 
 
 def test_they_fire_when_they_should_and_only_then(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from modelslo.controller.kinds import KINDS
 from modelslo.controller.operate import ENGINE_STOP, PART_STOP
 from modelslo.engine.settings import Settings, load_settings
+from tests.unit.manifests.promtool import promtool
 from tests.unit.manifests.render import MANIFESTS, REPO, load, one, render
 
 FOLDERS = ["base", "operator", "overlays/demo"]
@@ -181,6 +183,59 @@ def test_every_file_of_the_folders_is_used_or_stands_alone() -> None:
             used |= {(file.parent / name.rpartition("=")[2]).resolve() for name in generator["files"]}
     files = {f for f in MANIFESTS.rglob("*") if f.is_file() and f.parts[-2] != "flux"}
     assert files - used - alone == set()
+
+
+class OneOfEach(yaml.SafeLoader):
+    """Refuses a mapping that names a key twice: YAML forbids it, and most readers keep the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"{sorted(keys)}{node.start_mark}"
+        return super().construct_mapping(node, deep)
+
+
+@pytest.mark.parametrize("folder", ["manifests", "examples", "crds"])
+def test_no_key_is_written_twice(folder: str) -> None:
+    files = sorted(file for kind in ("*.yaml", "*.yml") for file in (REPO / folder).rglob(kind))
+    assert files
+    for file in files:
+        assert list(yaml.load_all(file.read_text(encoding="utf-8"), OneOfEach))
+
+
+def test_who_scrapes_the_operator_finds_its_pod() -> None:
+    """By the labels and the port that the pod really has, with the Prometheus operator and without it."""
+    template = one("base", "Deployment", "modelslo-operator")["spec"]["template"]
+    labels, (container,) = template["metadata"]["labels"], template["spec"]["containers"]
+    port = container["ports"][0]["name"]
+    (monitor,) = load("components/podmonitor/podmonitor.yaml")
+    assert monitor["metadata"]["namespace"] == "modelslo-system"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert [(one["port"], one["path"]) for one in monitor["spec"]["podMetricsEndpoints"]] == [(port, "/metrics")]
+
+    (scrape,) = load("prometheus/scrape.yaml")
+    jobs = {job["job_name"]: job for job in scrape["scrape_configs"]}
+    seen = {f"__meta_kubernetes_pod_label_{re.sub('[^a-z]', '_', name)}": value for name, value in labels.items()}
+    seen["__meta_kubernetes_pod_container_port_name"] = port
+    kept = [rule for rule in jobs["modelslo-operator"]["relabel_configs"] if rule.get("action") == "keep"]
+    assert len(kept) == 2
+    for rule in kept:
+        (source,) = rule["source_labels"]
+        assert re.fullmatch(rule["regex"], seen[source])
+    # Queries match `namespace`: each job takes it from the target, and lets no exporter's own one stand in its place.
+    for job in jobs.values():
+        assert {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"} in job["relabel_configs"]
+        assert not job.get("honor_labels", False)
+
+
+def test_prometheus_takes_the_scrape_jobs(tmp_path: Path) -> None:
+    """But for the discovery itself, which Debian's Prometheus is built without."""
+    (scrape,) = load("prometheus/scrape.yaml")
+    for job in scrape["scrape_configs"]:
+        assert {one["role"] for one in job.pop("kubernetes_sd_configs")} == {"pod"}
+    file = tmp_path / "prometheus.yml"
+    file.write_text(yaml.safe_dump(scrape), encoding="utf-8")
+    done = subprocess.run([promtool(), "check", "config", str(file)], capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_both_forms_of_the_alerts_are_the_same() -> None:
