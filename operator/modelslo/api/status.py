@@ -97,7 +97,7 @@ class Role(StatusPart):
     replicas: int = Field(0, description="Ready pods.")
     loss: float | None = Field(None, description="Mean loss.")
     samples: int = Field(0, description="Labelled samples.")
-    traffic_share: float | None = Field(None, description="Measured share of the predictions.")
+    traffic_share: float | None = Field(None, description="Measured share of the predictions, a shadow's among them.")
 
 
 class LossData(StrEnum):

@@ -6,6 +6,7 @@ whole window.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import datetime
 
 from modelslo.api.status import MOST_SHADOWS, ModelSLOStatus, ShadowRun
@@ -22,12 +23,21 @@ def with_shadow(status: ModelSLOStatus, version: str, now: datetime) -> ModelSLO
 
 def with_users(status: ModelSLOStatus, version: str | None, now: datetime) -> ModelSLOStatus:
     """Users see `version` from now on, however it came to that."""
-    if not any(one.version == version and one.until is None for one in status.shadows):
+    return _ended(status, {version}, now)
+
+
+def with_users_of_all(status: ModelSLOStatus, now: datetime) -> ModelSLOStatus:
+    """Nobody says any more who plays which role: whatever serves, serves users."""
+    return _ended(status, {one.version for one in status.shadows}, now)
+
+
+def _ended(status: ModelSLOStatus, versions: Container[str | None], now: datetime) -> ModelSLOStatus:
+    def ends(one: ShadowRun) -> bool:
+        return one.until is None and one.version in versions
+
+    if not any(map(ends, status.shadows)):
         return status
-    shadows = [
-        one.model_copy(update={"until": now}) if one.version == version and one.until is None else one
-        for one in status.shadows
-    ]
+    shadows = [one.model_copy(update={"until": now}) if ends(one) else one for one in status.shadows]
     return status.model_copy(update={"shadows": shadows})
 
 

@@ -150,6 +150,14 @@ def test_whoever_makes_a_shadow_stable_its_losses_are_those_of_users_from_then_o
     assert prepared(after, spec(), parameters(), served, LATER + timedelta(hours=1)).shadows == after.shadows
 
 
+def test_without_a_rollout_nobody_is_a_shadow() -> None:
+    """Who serves what is then unknown, and an SLI without the only version that is there would be none."""
+    ended = shadowing().model_copy(update={"rollout": None})
+    watched = spec().model_copy(update={"rollout": None, "retrain": None})
+    (one,) = prepared(ended, watched, parameters(watched), Snapshot(None, None), LATER).shadows
+    assert (one.version, one.until) == ("v2", LATER)
+
+
 def test_a_shadow_stays_one_after_its_rollback_because_its_labels_still_come() -> None:
     ended = shadowing().model_copy(update={"rollout": None})
     (one,) = hidden_of(prepared(ended, spec(), parameters(), snapshot("v1", 0), LATER))
