@@ -20,7 +20,7 @@ from modelslo.api.spec import ModelSLOSpec
 from tests.cluster.access import Cluster, apply_crds
 from tests.cluster.fixtures import Namespace
 from tests.cluster.shell import ClusterError
-from tests.unit.api.bad_resources import GOOD, RULE_ROWS, SCHEMA_ROWS, Bad, changed
+from tests.unit.api.bad_resources import GONE, GOOD, RULE_ROWS, SCHEMA_ROWS, Bad, changed
 from tests.unit.api.full_status import FULL_STATUS, full_status_json
 
 pytestmark = pytest.mark.api
@@ -75,14 +75,15 @@ def test_api_server_and_python_break_the_same_rules(resources: client.CustomObje
 
 SHORT = st.sampled_from(["30s", "60s", "1m", "5m", "7m", "1h", "1d", "28d", "4w", "999999999w"])
 SHARE = st.sampled_from(["0%", "0.000001%", "5%", "10%", "50%", "50.000001%", "90%", "99.999999%", "100%"])
-CHANGES = st.fixed_dictionaries(
+CHANGES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "spec.interval": SHORT,
         "spec.objective.slice": SHORT,
         "spec.objective.window": SHORT,
         "spec.objective.goal": SHARE,
-        "spec.rollout.steps": st.lists(SHARE, min_size=1, max_size=10),
+        "spec.rollout.steps": st.lists(SHARE, min_size=1, max_size=10) | st.just(GONE),
+        "spec.rollout.shadow": st.just({}),
         "spec.rollout.gate.margin": SHARE,
         "spec.rollout.gate.falseRollback": SHARE,
         "spec.rollout.gate.deadline": SHORT,

@@ -47,6 +47,7 @@ COLUMNS: Final = (
     _column("Target", ".spec.objective.target.value", "number", description="What the statistic must not exceed."),
     _column("Budget", ".status.budget.remaining", "number", description="Error budget left: 1 is untouched."),
     _column("Canary", ".status.rollout.version", description="Version being judged."),
+    _column("Shadow", ".status.rollout.shadow", "boolean", wide=True, description="No user sees its answers."),
     _column("Last", ".status.lastDecision.action", description="Newest decision that changed something."),
     _column("Reason", ".status.lastDecision.reason", wide=True, description="Why."),
     _column("Message", _condition("Ready", "message"), wide=True),

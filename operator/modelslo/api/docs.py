@@ -19,7 +19,8 @@ INTRODUCTION: Final = f"""<!-- Generated from operator/modelslo/api by `make doc
 
 The loss SLO of one served model, and what may be done to keep it. Start with
 [modelslo-minimal.yaml](../examples/modelslo-minimal.yaml); every field with a comment is in
-[modelslo-full.yaml](../examples/modelslo-full.yaml). `modelslo validate FILE` checks a file without a cluster and
+[modelslo-full.yaml](../examples/modelslo-full.yaml), but for a shadow:
+[modelslo-shadow.yaml](../examples/modelslo-shadow.yaml). `modelslo validate FILE` checks a file without a cluster and
 says what the API server would say.
 
 A **duration** is a whole number and one unit of s, m, h, d, w, such as `30m`; `1h30m` is none. A **percentage** is a

@@ -7,7 +7,7 @@ Rules across fields are in :mod:`modelslo.api.rules`.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -19,6 +19,8 @@ LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-zA-Z_
 MetricName = Annotated[str, Field(min_length=1, max_length=120, pattern="^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 EnvName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[-._a-zA-Z][-._a-zA-Z0-9]*$")]
+# Where neither steps nor shadow are given. No default of the schema: the API server would write it beside a shadow.
+STEPS: Final = ("10%", "25%", "50%")
 ResultKey = Annotated[str, Field(min_length=1, max_length=63, pattern="^[-._a-zA-Z0-9]+$")]
 
 
@@ -198,17 +200,29 @@ class Promotion(StrEnum):
     MANUAL = "Manual"
 
 
+class Shadow(Part):
+    """A canary that gets copies of requests from a mirror and answers no user. The mirror is the user's own."""
+
+    replicas: int = Field(1, ge=1, le=1000, description="Pods of the shadow: enough to answer every copy.")
+
+
 class Rollout(Part):
-    """The canary: a second Deployment behind the same Service."""
+    """The canary: a second Deployment behind the same Service, or a shadow behind a mirror."""
 
     stable: WorkloadRef
     canary: WorkloadRef
     version_from: VersionFrom = Field(default_factory=VersionFrom)
-    steps: list[Percent] = Field(
-        default_factory=lambda: ["10%", "25%", "50%"],
+    shadow: Shadow | None = Field(
+        None,
+        description="The canary is a shadow: a mirror that you set up sends it copies of requests, and no user sees "
+        "its answers. It has no steps, and its losses are not in the SLI. Keep its pods out of the users' Service.",
+    )
+    steps: list[Percent] | None = Field(
+        None,
         min_length=1,
         max_length=10,
-        description="Shares of the traffic that the canary gets, one after the other, below 100%.",
+        description="Shares of the traffic that the canary gets, one after the other, below 100%. "
+        f"Default: {', '.join(STEPS)}; none for a shadow.",
     )
     step_duration: Duration = Field("10m", description="Least time on a step before the next.")
     warmup: Duration = Field("5m", description="Labels of predictions from this first stretch are not judged.")

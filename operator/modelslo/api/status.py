@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, Field
 from modelslo.api.spec import Part, Severity
 
 HISTORY_LENGTH = 10
+# A shadow that is forgotten while the window still holds its losses would count as seen by users.
+MOST_SHADOWS: Final = 30
 MESSAGE_LENGTH = 512
 
 
@@ -61,7 +63,7 @@ class Condition(StatusPart):
 
 
 class Sli(StatusPart):
-    """The service level indicator over the newest closed slice, all versions together, weighted by traffic."""
+    """The service level indicator over the newest closed slice, all versions that users see, weighted by traffic."""
 
     value: float | None = Field(None, description="The statistic; absent when it could not be measured.")
     target: float = Field(description="What it must not exceed.")
@@ -95,7 +97,7 @@ class Role(StatusPart):
     replicas: int = Field(0, description="Ready pods.")
     loss: float | None = Field(None, description="Mean loss.")
     samples: int = Field(0, description="Labelled samples.")
-    traffic_share: float | None = Field(None, description="Measured share of the predictions.")
+    traffic_share: float | None = Field(None, description="Measured share of the predictions, a shadow's among them.")
 
 
 class LossData(StrEnum):
@@ -174,11 +176,20 @@ class RolloutStatus(StatusPart):
     version: Version = Field(description="Version of the canary.")
     stable_version: Version = Field(description="Version that it is compared with.")
     phase: RolloutPhase = RolloutPhase.PROGRESSING
+    shadow: bool = Field(False, description="It gets copies of requests and answers no user: spec.rollout.shadow.")
     step: int = Field(0, description="Index of the step in spec.rollout.steps.")
     started_at: datetime
     transitions: list[Transition] = Field(min_length=1, max_length=10)
     judged_since: datetime
     parameters: Code = Field(description="Digest of the gate's parameters; another one starts judging afresh.")
+
+
+class ShadowRun(StatusPart):
+    """A version that no user saw for a time: its losses of that time are not in the SLI."""
+
+    version: Version
+    since: datetime
+    until: datetime | None = Field(None, description="From when on it served users; absent while it never did.")
 
 
 class OperationType(StrEnum):
@@ -276,6 +287,9 @@ class ModelSLOStatus(StatusPart):
     canary: Role | None = None
     comparison: Comparison | None = None
     rollout: RolloutStatus | None = None
+    shadows: list[ShadowRun] = Field(
+        default_factory=list, max_length=MOST_SHADOWS, description="Whose losses no user had, and when; newest last."
+    )
     operation: OperationStatus | None = None
     breach_since: datetime | None = Field(None, description="Since when the retrain trigger is met.")
     last_decision: DecisionStatus | None = None

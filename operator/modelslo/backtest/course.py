@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from modelslo.api.spec import Mode, ModelSLOSpec
+from modelslo.api.spec import Mode, ModelSLOSpec, Shadow
 from modelslo.api.status import ModelSLOStatus, Transition
 from modelslo.backtest.recording import Recording
 from modelslo.backtest.roles import Cast, Roles, first_stable
@@ -57,7 +57,8 @@ def as_asked(spec: ModelSLOSpec) -> ModelSLOSpec:
     """The spec as it is replayed: it acts, and the share of the traffic is that of history, in one step."""
     update: dict[str, Any] = {"mode": Mode.ENFORCE, "suspend": False}
     if spec.rollout is not None:
-        update["rollout"] = spec.rollout.model_copy(update={"steps": ["50%"]})
+        once: dict[str, Any] = {"steps": ["50%"]} if spec.rollout.shadow is None else {"shadow": Shadow()}
+        update["rollout"] = spec.rollout.model_copy(update=once)
     return spec.model_copy(update=update)
 
 

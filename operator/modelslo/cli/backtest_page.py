@@ -22,6 +22,9 @@ ASSUMED = (
 )
 
 
+_SHADOW = "The canary is a shadow: it is compared, and its losses are not in the SLI."
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """``outcomes``: the ModelSLO as it is, then the variants. ``labels`` that were read."""
@@ -57,7 +60,9 @@ def roles(outcome: Outcome) -> str:
     if not stable:
         return "No version was found in that time."
     played = f"Found as stable: {', '.join(stable)}; as canary: {', '.join(canary) or 'none'}."
-    return f"{played} --stable and --canary say otherwise."
+    rollout = outcome.variant.spec.rollout
+    shadow = f" {_SHADOW}" if rollout is not None and rollout.shadow is not None else ""
+    return f"{played} --stable and --canary say otherwise.{shadow}"
 
 
 def _title(outcome: Outcome) -> str:

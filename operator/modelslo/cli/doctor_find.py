@@ -85,6 +85,7 @@ def findings(look: Look, spec: ModelSLOSpec, parameters: Parameters, roles: tupl
         *_age(look, parameters),
         *_sums(look),
         *_versions_seen(look, roles),
+        *_shadow(look, spec, parameters, roles),
         *_predictions(look, spec, parameters),
         *_labels(look, spec, parameters),
         *_buckets(look, parameters),
@@ -194,6 +195,29 @@ def _versions_seen(look: Look, roles: tuple[Role, ...]) -> Iterator[Finding]:
     for version in there:
         if roles and version and version not in versions:
             yield Finding(False, f"Prometheus also has version {version!r}, which no Deployment serves now.")
+
+
+def _shadow(look: Look, spec: ModelSLOSpec, parameters: Parameters, roles: tuple[Role, ...]) -> Iterator[Finding]:
+    """Of a shadow: whether the mirror reaches it. That is the user's own, and nothing else tells of it."""
+    if spec.rollout is None or spec.rollout.shadow is None or len(roles) < 2:
+        return
+    stable, shadow = roles
+    served = {one.version: one.predictions for one in shares(look, parameters)}
+    of_stable, copied = served.get(stable.version or "", 0.0), served.get(shadow.version or "", 0.0)
+    if shadow.replicas == 0 or stable.version == shadow.version or of_stable == 0:
+        return
+    if copied == 0:
+        yield Finding(
+            True,
+            f"The shadow {shadow.version!r} has pods and predicted nothing, while stable did.",
+            "Have the mirror copy requests to a Service of the shadow's pods alone.",
+        )
+        return
+    yield Finding(
+        False,
+        f"The canary is a shadow: it answered copies of {copied / of_stable:.0%} of stable's requests. That no user "
+        "sees them is for the Service and the mirror to keep.",
+    )
 
 
 def _age(look: Look, parameters: Parameters) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from modelslo.api.resource import parse_status
+from modelslo.api.status import ModelSLOStatus
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.errors import CommandError
 from modelslo.cli.text import NONE, age, number, percent, table
@@ -56,6 +57,12 @@ def listing(bodies: Sequence[Mapping[str, Any]], now: datetime, *, with_namespac
     return table(head, rows)
 
 
+def _canary(status: ModelSLOStatus) -> str:
+    if status.rollout is None:
+        return NONE
+    return f"{status.rollout.version} (shadow)" if status.rollout.shadow else status.rollout.version
+
+
 def _row(body: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
     status, _ = parse_status(body.get("status"))
     conditions = {one.type: one.status for one in status.conditions}
@@ -67,7 +74,7 @@ def _row(body: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
         number(status.sli.value if status.sli else None),
         number(body["spec"]["objective"]["target"]["value"]),
         percent(status.budget.remaining if status.budget else None),
-        status.rollout.version if status.rollout else NONE,
+        _canary(status),
         f"{decision.action} {age(decision.at, now)} ago" if decision else NONE,
         age(datetime.fromisoformat(body["metadata"]["creationTimestamp"]), now),
     )

@@ -102,6 +102,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phi", metavar="NUMBER", help="overdispersion of clustered labels, 1 where independent")
     parser.add_argument("--top", metavar="NUMBER", help="1.25 times the last bucket edge, over the mean loss")
     parser.add_argument("--share", metavar="PERCENT[,...]", help="the canary's shares of the traffic: 10%%,25%%,50%%")
+    parser.add_argument("--mirror", metavar="PERCENT", help="a shadow's: share of the requests that are copied to it")
     parser.add_argument("--margin", metavar="PERCENT", help="how much worse is acceptable")
     parser.add_argument("--false-rollback", metavar="PERCENT", help="accepted rate")
     parser.add_argument("--false-promote", metavar="PERCENT", help="accepted rate")

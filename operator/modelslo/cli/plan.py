@@ -11,15 +11,15 @@ from dataclasses import replace
 from math import isfinite
 
 from modelslo.api.quantity import ratio
-from modelslo.api.spec import ModelSLOSpec
+from modelslo.api.spec import ModelSLOSpec, Rollout
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.doctor import roles_of
 from modelslo.cli.errors import MISUSE, CommandError
 from modelslo.cli.ground import body_of_file, local_settings, sound_spec, source_for
-from modelslo.cli.plan_case import Case, Given, case_of_numbers, given_of
+from modelslo.cli.plan_case import Case, Given, case_of_numbers, given_of, shares_of_shadow
 from modelslo.cli.plan_look import Measured, look, measured
 from modelslo.cli.plan_page import as_json, page, span
-from modelslo.decide.rollout import replicas_for
+from modelslo.decide.rollout import replicas_for, shares_of
 from modelslo.engine.asks import selector_of
 from modelslo.engine.settings import Settings
 from modelslo.judge.parameters import Parameters, parameters_of
@@ -88,8 +88,11 @@ def case_of_spec(
     scale = settings.time_scale
     parameters = parameters_of(spec, timing_of(spec, scale=scale, settle=settings.settle))
     timing, gate = parameters.timing, parameters.gate
-    stated = given.shares or tuple(ratio(one) for one in spec.rollout.steps)
+    mirror = _mirror(spec.rollout, given)
+    stated = given.shares or tuple(ratio(one) for one in shares_of(spec.rollout))
     shares = stated if given.shares or not stable_pods else _shares_of_pods(stated, stable_pods)
+    if mirror is not None:
+        shares = stated = shares_of_shadow(mirror)
     course = Course(
         shares=shares,
         step_duration=timing.step_duration,
@@ -112,6 +115,9 @@ def case_of_spec(
         evidence = asyncio.run(look(model, source, selector_of(spec), parameters, given.span, at))
         found = measured(evidence, parameters, stable_version)
         traffic, remarks = found.traffic, [_words(found, parameters), *remarks]
+        if mirror is not None:
+            # Users' requests are stable's alone, and the copies come on top.
+            traffic = replace(traffic, rate=(1 + mirror) * found.of_version / found.seconds)
         if given.delay is None and isfinite(found.delay):
             course = replace(course, delay=found.delay)
             remarks.append(f"98% of the labels come within {span(found.delay)}; the gate waits for no more than that.")
@@ -123,7 +129,15 @@ def case_of_spec(
         deadline=timing.deadline,
         within=given.within,
         remarks=tuple(remarks),
+        mirror=mirror,
     )
+
+
+def _mirror(rollout: Rollout, given: Given) -> float | None:
+    """How much of the requests a shadow gets copies of, all where nobody says so; None: it is no shadow."""
+    if given.mirror is not None or given.shares is not None:
+        return given.mirror
+    return None if rollout.shadow is None else 1.0
 
 
 def _words(found: Measured, parameters: Parameters) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from modelslo.api.quantity import UNIT_SECONDS, ratio, seconds
-from modelslo.api.spec import Gate, Rollout
+from modelslo.api.spec import STEPS, Gate, Rollout
 from modelslo.cli.errors import MISUSE, CommandError
 from modelslo.judge.planning import USUAL_TOP, Course, Promise, Traffic
 from modelslo.judge.tempering import MOST_PRIOR
@@ -24,7 +24,10 @@ _LONGEST_RANGE: Final = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A rollout to be planned. ``deadline`` in seconds; ``remarks``: where the numbers come from, and what is odd."""
+    """A rollout to be planned. ``deadline`` in seconds; ``remarks``: where the numbers come from, and what is odd.
+
+    ``mirror``: the canary is a shadow, and so much of the requests is copied to it.
+    """
 
     title: str
     promise: Promise
@@ -33,6 +36,7 @@ class Case:
     deadline: float | None = None
     within: tuple[float, ...] = ()
     remarks: tuple[str, ...] = ()
+    mirror: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Given:
     within: tuple[float, ...] = ()
     span: float = 3600.0
     picture: Path | None = None
+    mirror: float | None = None
 
     @property
     def measures(self) -> bool:
@@ -85,9 +90,8 @@ def case_of_numbers(given: Given) -> Case:
             f"{missing}: not given. Give NAME or -f FILE to read it from Prometheus, or say --rate 2/s --cv 1.0", MISUSE
         )
     rollout, gate = Rollout.model_fields, Gate.model_fields
-    steps: list[str] = rollout["steps"].get_default(call_default_factory=True, validated_data={})
     course = Course(
-        shares=given.shares or tuple(map(ratio, steps)),
+        shares=shares_of_shadow(given.mirror) if given.mirror else given.shares or tuple(map(ratio, STEPS)),
         step_duration=seconds(rollout["step_duration"].default),
         warmup=seconds(rollout["warmup"].default),
         delay=_or(given.delay, 0.0),
@@ -103,11 +107,21 @@ def case_of_numbers(given: Given) -> Case:
         deadline=seconds(gate["deadline"].default),
         within=given.within,
         remarks=("Numbers are as given.", *given.assumed),
+        mirror=given.mirror,
     )
+
+
+def shares_of_shadow(mirror: float) -> tuple[float, ...]:
+    """A shadow that gets copies of so much of the requests has this share of the predictions."""
+    return (mirror / (1 + mirror),)
 
 
 def given_of(arguments: argparse.Namespace) -> Given:
     """Raises CommandError for what cannot be used."""
+    if arguments.share is not None and arguments.mirror is not None:
+        raise _wrong(
+            "--share", arguments.share, "stands beside --mirror", "a shadow has no share: leave one of them out"
+        )
     return Given(
         rate=None if arguments.rate is None else _rate(arguments.rate),
         shares=None if arguments.share is None else _shares(arguments.share),
@@ -121,6 +135,7 @@ def given_of(arguments: argparse.Namespace) -> Given:
         within=tuple(_duration("--within", one) for one in arguments.within.split(",")) if arguments.within else (),
         span=range_of(arguments.range),
         picture=None if arguments.picture is None else _picture(arguments.picture),
+        mirror=_percent("--mirror", arguments.mirror, 1.0, "100%"),
     )
 
 

@@ -28,11 +28,12 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """``seconds``: what the labels were counted over. ``data``: what the variance was read from. ``delay`` (s): until
-    98 % of the labels are there, infinite where no histogram tells."""
+    """``seconds``: what the ``labels`` were counted over, those ``of_version`` among them. ``data``: what the variance
+    was read from. ``delay`` (s): until 98 % of the labels are there, infinite where no histogram tells."""
 
     traffic: Traffic
     labels: float
+    of_version: float
     seconds: float
     version: str
     data: Data
@@ -98,7 +99,7 @@ def measured(evidence: Evidence, parameters: Parameters, stable: str | None = No
         top=_top(evidence.edges, history) if scale.data is Data.HISTOGRAM else USUAL_TOP,
     )
     delay = wait(gate.delays, rules.lag_edges) if rules.lag_edges else inf
-    return Measured(traffic, sum(labels.values()), seconds, version, scale.data, delay)
+    return Measured(traffic, sum(labels.values()), labels[version], seconds, version, scale.data, delay)
 
 
 def _phi(history: History) -> float:

@@ -66,7 +66,8 @@ def times(case: Case) -> list[float]:
 
 def page(case: Case) -> list[str]:
     """The lines that are printed."""
-    lines = [*_head(case), "", *_effects(case), "", *_shares(case), "", *_margins(case), "", *_times(case), ""]
+    shares = [] if case.mirror is not None else [*_shares(case), ""]
+    lines = [*_head(case), "", *_effects(case), "", *shares, *_margins(case), "", *_times(case), ""]
     lines += [
         "TYPICAL: about half of such rollouts have their verdict by then. NINE OF TEN: nine of ten have, or sooner.",
         "LEAST LABELS: fewer no test can do with, on average, where effects are small.",
@@ -80,13 +81,16 @@ def _head(case: Case) -> list[str]:
     promise, traffic, course = case.promise, case.traffic, case.course
     steps = ", ".join(percent(share) for share in course.shares)
     each = f" ({span(course.step_duration)} each)" if len(course.shares) > 1 else ""
+    canary = f"canary at {steps}{each}"
+    if case.mirror is not None:
+        canary = f"shadow with copies of {percent(case.mirror)} of the requests ({steps} of the predictions)"
     return [
         f"Plan for {case.title}",
         f"  margin {percent(promise.margin)}, falseRollback {percent(promise.alpha)}, "
         f"falsePromote {percent(promise.beta)}",
         f"  {number(traffic.rate)} labels/s of both arms, CV {number(sqrt(traffic.cv2), 3)}, "
         f"clustering (phi) {number(traffic.phi, 3)}, losses told apart up to {number(traffic.top, 3)} times the mean",
-        f"  canary at {steps}{each}, warm-up {span(course.warmup)}, label delay {span(course.delay)}, "
+        f"  {canary}, warm-up {span(course.warmup)}, label delay {span(course.delay)}, "
         f"at least {span(course.least_age)} and {course.least_labels:.0f} labels before a promotion",
         *(f"  {remark}" for remark in case.remarks),
     ]
@@ -104,7 +108,8 @@ def _effects(case: Case) -> list[str]:
         for row in effects(case)
     ]
     head = ["TRUE LOSS", "VERDICT", "CANARY LABELS", "TYPICAL", "NINE OF TEN"]
-    return ["Time to the verdict, as the steps go", *table(head, rows, "  ")]
+    title = "Time to the verdict" if case.mirror is not None else "Time to the verdict, as the steps go"
+    return [title, *table(head, rows, "  ")]
 
 
 def _shares(case: Case) -> list[str]:
@@ -207,6 +212,7 @@ def as_json(case: Case) -> dict[str, Any]:
         "traffic": {"labelsPerSecond": traffic.rate, "cv2": traffic.cv2, "phi": traffic.phi, "top": traffic.top},
         "rollout": {
             "shares": list(course.shares),
+            "mirror": case.mirror,
             "stepDuration": course.step_duration,
             "warmup": course.warmup,
             "labelDelay": course.delay,

@@ -9,6 +9,7 @@ from modelslo.api.quantity import ratio
 from modelslo.api.spec import Gate, Mode, ModelSLOSpec
 from modelslo.api.status import DecisionStatus, ModelSLOStatus, RolloutStatus
 from modelslo.cli.text import NONE, age, bar, number, percent, table
+from modelslo.decide.rollout import shares_of
 
 _INDENT: Final = "  "
 
@@ -100,17 +101,26 @@ def _canary(spec: ModelSLOSpec | None, status: ModelSLOStatus, now: datetime) ->
         return []
     lines = [
         f"{rollout.version} against {rollout.stable_version} for {age(rollout.started_at, now)}, {rollout.phase.value}",
-        _step(spec, rollout, now),
+        _shadow(status, rollout, now) if rollout.shadow else _step(spec, rollout, now),
     ]
     return lines + (_comparison(spec.rollout.gate if spec and spec.rollout else None, status))
 
 
 def _step(spec: ModelSLOSpec | None, rollout: RolloutStatus, now: datetime) -> str:
-    steps = spec.rollout.steps if spec and spec.rollout else []
+    steps = shares_of(spec.rollout) if spec and spec.rollout else ()
     share = f" of {len(steps)} ({steps[rollout.step]})" if rollout.step < len(steps) else ""
-    last = rollout.transitions[-1]
-    ready = f"pods available for {age(last.ready_at, now)}" if last.ready_at else "waiting for its pods"
-    return f"step {rollout.step + 1}{share} for {age(last.started_at, now)}, {ready}"
+    return f"step {rollout.step + 1}{share} for {age(rollout.transitions[-1].started_at, now)}, {_pods(rollout, now)}"
+
+
+def _shadow(status: ModelSLOStatus, rollout: RolloutStatus, now: datetime) -> str:
+    stable, shadow = (role.traffic_share if role else None for role in (status.stable, status.canary))
+    copied = f" {percent(shadow / stable)} of stable's requests" if stable and shadow is not None else " requests"
+    return f"shadow: gets copies of{copied}, no user sees its answers; {_pods(rollout, now)}"
+
+
+def _pods(rollout: RolloutStatus, now: datetime) -> str:
+    ready = rollout.transitions[-1].ready_at
+    return f"pods available for {age(ready, now)}" if ready else "waiting for its pods"
 
 
 def _comparison(gate: Gate | None, status: ModelSLOStatus) -> list[str]:

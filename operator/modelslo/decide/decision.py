@@ -22,12 +22,16 @@ from modelslo.judge.scale import Data
 
 # The measured share may be this much off the wished one (relative) before an advance.
 _SHARE_TOLERANCE: Final = 0.5
+_OR_STEPS: Final = ". Or take spec.rollout.shadow out: it then goes on as a canary that users see, step by step."
 _WITHOUT_HISTOGRAM: Final = "judged without buckets, which takes longer: export the loss as a histogram"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``vetoed`` is the action that a guardrail stopped (the action is then Hold), until ``lifts_at`` where known."""
+    """``vetoed`` is the action that a guardrail stopped (the action is then Hold), until ``lifts_at`` where known.
+
+    ``shadow``: what starts is one.
+    """
 
     action: Action
     reason: Reason
@@ -36,6 +40,7 @@ class Decision:
     revision: str = ""
     vetoed: Action | None = None
     lifts_at: datetime | None = None
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +177,15 @@ def _start(case: _Case, pair: _Pair) -> Decision:
         return _hold(
             Reason.NO_TRAFFIC, f"Stable {pair.stable.name!r} has no ready pod: nothing to compare with.", version
         )
+    shadow = pair.rollout.shadow is not None
     return Decision(
         Action.START,
         Reason.NEW_REVISION,
-        f"Version {version!r} starts as canary of {pair.stable_version!r}.",
+        f"Version {version!r} starts as {'shadow' if shadow else 'canary'} of {pair.stable_version!r}"
+        f"{': it gets copies of requests, and no user sees its answers' if shadow else ''}.",
         version,
         revision_of(pair.canary.template),
+        shadow=shadow,
     )
 
 
@@ -198,18 +206,27 @@ def _with_rollout(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
 
 
 def _changed(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision | None:
-    """Somebody changed a template in the middle: judging starts afresh, or there is nothing left to judge."""
+    """Somebody changed a template, or who sees the canary: judging starts afresh, or there is nothing left to judge."""
     revision = revision_of(pair.canary.template)
     if revision == revision_of(pair.stable.template):
         message = "The canary's template is stable's again."
         return Decision(Action.ABANDON, Reason.REVISION_WITHDRAWN, message, rollout.version, rollout.revision)
-    if revision == rollout.revision and pair.stable_version == rollout.stable_version:
+    reason = _what_changed(pair, rollout, revision)
+    if reason is None:
         return None
     rejected = any(one.revision == revision for one in case.status.rejected_revisions)
     again = _hold(Reason.REJECTED_REVISION, "That template was rolled back before.") if rejected else _start(case, pair)
     if again.action is not Action.START:
         return Decision(Action.ABANDON, again.reason, again.message, rollout.version, rollout.revision)
-    return replace(again, reason=Reason.STABLE_CHANGED if revision == rollout.revision else Reason.REVISION_CHANGED)
+    return replace(again, reason=reason)
+
+
+def _what_changed(pair: _Pair, rollout: RolloutStatus, revision: str) -> Reason | None:
+    if revision != rollout.revision:
+        return Reason.REVISION_CHANGED
+    if pair.stable_version != rollout.stable_version:
+        return Reason.STABLE_CHANGED
+    return None if rollout.shadow is (pair.rollout.shadow is not None) else Reason.TRAFFIC_CHANGED
 
 
 def _verdict(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
@@ -279,7 +296,7 @@ def _good(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJudgem
         return _hold(
             Reason.AWAITING_APPROVAL,
             f"Version {rollout.version!r} is good. Approve it: kubectl annotate modelslo NAME --overwrite "
-            f"modelslo.dev/approve={rollout.version}",
+            f"modelslo.dev/approve={rollout.version}{_OR_STEPS if rollout.shadow else ''}",
         )
     reason = Reason.APPROVED if manual else Reason.CANARY_NOT_WORSE
     return Decision(Action.PROMOTE, reason, _comparison(case, canary))
@@ -300,7 +317,10 @@ def _advance(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJud
         return _hold(Reason.IMMATURE, "The labels of both arms are not yet old enough to be compared.")
     if canary.compared.canary < least:
         count = canary.compared.canary
-        return _hold(Reason.INSUFFICIENT_DATA, f"{count:.0f} labels of the canary; minSamples is {least}. {message}")
+        mirror = " Does the mirror copy requests to it?" if rollout.shadow and count == 0 else ""
+        return _hold(
+            Reason.INSUFFICIENT_DATA, f"{count:.0f} labels of the canary; minSamples is {least}.{mirror} {message}"
+        )
     steps = steps_of(pair.rollout, max(1, pair.stable.ready))
     if rollout.step >= len(steps) - 1:
         return _hold(Reason.NEAR_MARGIN, message)

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     # Act
     NEW_REVISION = "NewRevision"
     REVISION_CHANGED = "RevisionChanged"
+    TRAFFIC_CHANGED = "TrafficChanged"  # a shadow becomes a canary that users see, or the other way round
     REVISION_WITHDRAWN = "RevisionWithdrawn"
     STEP_DONE = "StepDone"
     CANARY_WORSE = "CanaryWorse"

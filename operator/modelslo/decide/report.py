@@ -149,7 +149,8 @@ def _canary(status: ModelSLOStatus, decision: Decision) -> _Said:
         return _Said(ConditionType.CANARY_IN_PROGRESS, "True", reason, f"{operation.version}: {operation.message}")
     if rollout is None:
         return _Said(ConditionType.CANARY_IN_PROGRESS, "False", decision.reason, decision.message)
-    message = f"{rollout.version}, step {rollout.step + 1}: {decision.message}"
+    stage = "shadow" if rollout.shadow else f"step {rollout.step + 1}"
+    message = f"{rollout.version}, {stage}: {decision.message}"
     return _Said(ConditionType.CANARY_IN_PROGRESS, "True", decision.reason, message)
 
 

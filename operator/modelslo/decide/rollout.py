@@ -6,9 +6,10 @@ from datetime import datetime
 from math import ceil
 
 from modelslo.api.quantity import ratio
-from modelslo.api.spec import Mode, ModelSLOSpec, Rollout
+from modelslo.api.spec import STEPS, Mode, ModelSLOSpec, Rollout
 from modelslo.api.status import ModelSLOStatus, OperationType, RolloutStatus
 from modelslo.decide.operation import Step
+from modelslo.decide.shadow import hidden_of
 from modelslo.decide.snapshot import Snapshot, Workload
 from modelslo.judge.judgement import Scene, Span
 
@@ -19,9 +20,19 @@ def replicas_for(share: float, ready_stable: int) -> int:
     return max(1, ceil(share / (1 - share) * ready_stable - 1e-9))
 
 
+def shares_of(rollout: Rollout) -> tuple[str, ...]:
+    """Shares of the traffic, one for each step; a shadow has none."""
+    return () if rollout.shadow is not None else tuple(rollout.steps or STEPS)
+
+
 def steps_of(rollout: Rollout, ready_stable: int) -> tuple[int, ...]:
-    """Canary pods of each step. Steps that this many stable pods cannot tell apart merge into one."""
-    counts = [replicas_for(ratio(step), ready_stable) for step in rollout.steps]
+    """Canary pods of each step. Steps that this many stable pods cannot tell apart merge into one.
+
+    A shadow has one step: how much of the traffic is copied is not the operator's, and so are its pods.
+    """
+    if rollout.shadow is not None:
+        return (rollout.shadow.replicas,)
+    counts = [replicas_for(ratio(step), ready_stable) for step in shares_of(rollout)]
     return tuple(dict.fromkeys(counts))
 
 
@@ -93,7 +104,7 @@ def scene_of(status: ModelSLOStatus, stable_version: str | None) -> Scene:
     """What the judge has to know of the rollout."""
     rollout = status.rollout
     if rollout is None:
-        return Scene(stable_version=stable_version)
+        return Scene(stable_version=stable_version, shadows=hidden_of(status))
     return Scene(
         stable_version=rollout.stable_version,
         canary_version=rollout.version,
@@ -102,6 +113,7 @@ def scene_of(status: ModelSLOStatus, stable_version: str | None) -> Scene:
             Span(one.started_at.timestamp(), None if one.ready_at is None else one.ready_at.timestamp())
             for one in rollout.transitions
         ),
+        shadows=hidden_of(status),
     )
 
 

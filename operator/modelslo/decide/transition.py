@@ -20,6 +20,7 @@ from modelslo.api.status import (
 from modelslo.decide.decision import Decision
 from modelslo.decide.operation import STEPS
 from modelslo.decide.reasons import Action, Reason
+from modelslo.decide.shadow import with_shadow, with_users
 from modelslo.judge.parameters import Parameters
 
 _OPERATIONS = {
@@ -88,11 +89,13 @@ def _started(
         revision=decision.revision,
         version=decision.version,
         stable_version=stable_version,
+        shadow=decision.shadow,
         started_at=now,
         transitions=[Transition(started_at=now)],
         judged_since=now,
         parameters=parameters.gate_digest(),
     )
+    status = (with_shadow if decision.shadow else with_users)(status, decision.version, now)
     return status.model_copy(update={"rollout": rollout, "comparison": None, "breach_since": None})
 
 

@@ -15,6 +15,7 @@ from modelslo.decide.report import report
 from modelslo.decide.retrain import with_breach
 from modelslo.decide.revision import version_of
 from modelslo.decide.rollout import scene_of, with_ready_time
+from modelslo.decide.shadow import with_users, with_users_of_all
 from modelslo.decide.snapshot import Snapshot
 from modelslo.decide.transition import with_parameters
 from modelslo.judge.judgement import Judgement, Memory, judge
@@ -36,6 +37,10 @@ def prepared(
     status: ModelSLOStatus, spec: ModelSLOSpec, parameters: Parameters, snapshot: Snapshot, now: datetime
 ) -> ModelSLOStatus:
     """Status with what the cluster alone tells, before anything is judged."""
+    if spec.rollout is None:
+        status = with_users_of_all(status, now)
+    else:
+        status = with_users(status, stable_version(spec, snapshot), now)
     return with_ready_time(with_parameters(status, parameters, now), spec, snapshot, now)
 
 

@@ -163,7 +163,7 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "modelslo_drift_threshold": ("Slices between two false alarms, on average at least.", ()),
     "modelslo_probable_cause": ("1 for the probable cause of a high loss; absent without one.", ("cause",)),
     "modelslo_canary_verdict": ("1 good, 0 unknown, -1 bad; absent without a canary.", ()),
-    "modelslo_canary_weight_ratio": ("Measured share of the canary in the traffic.", ()),
+    "modelslo_canary_weight_ratio": ("Measured share of the canary in the users' traffic; 0 for a shadow.", ()),
     "modelslo_no_data": ("1 for the reason for which nothing is decided.", ("reason",)),
     "modelslo_operation_in_progress": ("1 while an operation is carried out.", ("action", "step")),
     "modelslo_last_evaluation_timestamp_seconds": ("When the model was last judged.", ()),
@@ -205,6 +205,9 @@ def _samples(model: ModelMetrics) -> Iterator[_Sample]:
         yield _Sample("modelslo_samples", status.sli.samples, ("union",))
     for name, role in (("stable", status.stable), ("canary", status.canary)):
         yield from _role(name, role)
+    if status.rollout is not None and status.canary is not None:
+        share = 0.0 if status.rollout.shadow else status.canary.traffic_share
+        yield _Sample("modelslo_canary_weight_ratio", share)
     if status.budget is not None:
         yield _Sample("modelslo_error_budget_remaining_ratio", status.budget.remaining)
     yield from _stability(status)
@@ -222,8 +225,6 @@ def _role(name: str, role: Role | None) -> Iterator[_Sample]:
         return
     yield _Sample("modelslo_sli_value", role.loss, (name,))
     yield _Sample("modelslo_samples", role.samples, (name,))
-    if name == "canary":
-        yield _Sample("modelslo_canary_weight_ratio", role.traffic_share)
 
 
 def _judged(judgement: Judgement) -> Iterator[_Sample]:

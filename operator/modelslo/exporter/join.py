@@ -43,9 +43,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What is remembered of a prediction that waits no more: enough to name a second or a late label."""
+    """What is remembered of predictions of one id that wait no more: enough to name a second or a late label."""
 
-    version: str
+    versions: tuple[str, ...]
     segment: str
     outcome: Literal["duplicate", "late"]
 
@@ -53,9 +53,12 @@ class _Done:
 class Joiner:
     """Joins by id and tells the exporter. Thread-safe: it works under the exporter's lock.
 
+    Several versions may answer one id: a mirror copies a request, its id included, to a shadow. One label then scores
+    each of them, also one that answers up to `early_for` seconds after the label came.
+
     A prediction waits `expire_after` seconds for its label; a label after that is `late`, a second one is a
     `duplicate`. A label that comes first waits `early_for` seconds for its prediction (they travel on
-    different paths) and is `unmatched` after that. Each of the three memories holds at most `capacity`
+    different paths) and is `unmatched` after that. Each of the memories holds at most `capacity`
     entries and gives up the oldest first. Seconds are those of `clock`, by arrival.
     """
 
@@ -79,8 +82,10 @@ class Joiner:
         self._capacity = capacity
         self._clock = clock
         self._lock = exporter.locked()
-        self._waiting: OrderedDict[str, tuple[float, Prediction]] = OrderedDict()
+        # Of one id by version; it waits from the first answer on.
+        self._waiting: OrderedDict[str, tuple[float, dict[str, Prediction]]] = OrderedDict()
         self._early: OrderedDict[str, tuple[float, Label]] = OrderedDict()
+        self._joined: OrderedDict[str, tuple[float, Label]] = OrderedDict()
         self._done: OrderedDict[str, _Done] = OrderedDict()
 
     def sizes(self) -> dict[str, int]:
@@ -107,40 +112,58 @@ class Joiner:
             while self._waiting and (
                 len(self._waiting) > self._capacity or self._first(self._waiting) <= now - self._expire_after
             ):
-                _, (_, prediction) = self._waiting.popitem(last=False)
-                self._finish(prediction, "late")
-            while self._early and (
-                len(self._early) > self._capacity or self._first(self._early) <= now - self._early_for
-            ):
+                _, (_, predictions) = self._waiting.popitem(last=False)
+                for prediction in predictions.values():
+                    self._finish(prediction, "late")
+            while self._early and self._over(self._early, now):
                 self._early.popitem(last=False)
                 self.exporter.dropped("unmatched")
+            while self._joined and self._over(self._joined, now):
+                self._joined.popitem(last=False)
             while len(self._done) > self._capacity:
-                self._done.popitem(last=False)
+                gone, _ = self._done.popitem(last=False)
+                self._joined.pop(gone, None)  # nobody would know whose answers it has scored
+
+    def _over(self, labels: OrderedDict[str, tuple[float, Label]], now: float) -> bool:
+        """Whether the oldest of the labels goes."""
+        return len(labels) > self._capacity or self._first(labels) <= now - self._early_for
 
     @staticmethod
-    def _first(memory: OrderedDict[str, tuple[float, Prediction]] | OrderedDict[str, tuple[float, Label]]) -> float:
+    def _first(
+        memory: OrderedDict[str, tuple[float, dict[str, Prediction]]] | OrderedDict[str, tuple[float, Label]],
+    ) -> float:
         """When the oldest entry of a memory arrived."""
         return next(iter(memory.values()))[0]
 
     def _predict(self, prediction: Prediction) -> Outcome:
-        if prediction.id in self._waiting or prediction.id in self._done:
+        _, waiting = self._waiting.get(prediction.id, (0.0, {}))
+        done = self._done.get(prediction.id)
+        if prediction.version in waiting or (done is not None and prediction.version in done.versions):
             return "duplicate"
         self.exporter.predicted(prediction.version, prediction.segment)
         early = self._early.pop(prediction.id, None)
         if early is not None:
-            return self._join(prediction, early[1])
-        self._waiting[prediction.id] = (self._clock(), prediction)
+            self._joined[prediction.id] = (self._clock(), early[1])
+        known = self._joined.get(prediction.id)
+        if known is not None:
+            return self._join(prediction, known[1])
+        if waiting:
+            waiting[prediction.version] = prediction
+        else:
+            self._waiting[prediction.id] = (self._clock(), {prediction.version: prediction})
         return "waiting"
 
     def _label(self, label: Label) -> Outcome:
         waiting = self._waiting.pop(label.id, None)
         if waiting is not None:
-            return self._join(waiting[1], label)
+            self._joined[label.id] = (self._clock(), label)
+            first, *_ = [self._join(prediction, label) for prediction in waiting[1].values()]
+            return first
         done = self._done.get(label.id)
         if done is not None:
-            self.exporter.dropped(done.outcome, version=done.version, segment=done.segment)
+            self.exporter.dropped(done.outcome, version=done.versions[0], segment=done.segment)
             if done.outcome == "late":  # a second one after that is a duplicate
-                self._done[label.id] = _Done(done.version, done.segment, "duplicate")
+                self._done[label.id] = _Done(done.versions, done.segment, "duplicate")
             return done.outcome
         if label.id in self._early:
             self.exporter.dropped("duplicate")
@@ -164,7 +187,9 @@ class Joiner:
         return "joined"
 
     def _finish(self, prediction: Prediction, outcome: Literal["duplicate", "late"]) -> None:
-        self._done[prediction.id] = _Done(prediction.version, prediction.segment, outcome)
+        before = self._done.get(prediction.id)
+        versions = (prediction.version,) if before is None else (*before.versions, prediction.version)
+        self._done[prediction.id] = _Done(versions, prediction.segment, outcome)
 
 
 def _tally(outcomes: Iterable[Outcome]) -> dict[Outcome, int]:

@@ -16,6 +16,7 @@ from modelslo.observe.evidence import Increment
 
 _MOST_CELLS: Final = 120
 _LEAST_CELLS: Final = 10
+_NOBODY: Final = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Cell:
 
 
 class Count(NamedTuple):
-    """Of all versions together, counted up to ``end``: differences of two of them count what lies between.
+    """Of all versions that users see, counted up to ``end``: differences of two of them count what lies between.
 
     ``scored`` are labels, those included that gave no loss; ``told`` are labels whose delay is told, ``late`` those of
     them that took longer than the stated delay.
@@ -89,8 +90,17 @@ class Arms:
         return (arm.predictions if arm else 0.0) / everything if everything > 0 else None
 
 
-def seen(arms: Arms, cell: tuple[Increment, ...], parameters: Parameters, delay_edges: tuple[float, ...] = ()) -> Arms:
-    """Takes one grid cell of all versions. The window holds two label delays and ten cells, at most 120 cells."""
+def seen(
+    arms: Arms,
+    cell: tuple[Increment, ...],
+    parameters: Parameters,
+    delay_edges: tuple[float, ...] = (),
+    unseen: frozenset[str] = _NOBODY,
+) -> Arms:
+    """Takes one grid cell of all versions. The window holds two label delays and ten cells, at most 120 cells.
+
+    `unseen` are shadows: what a mirror adds to the traffic, or takes away, says nothing of the data.
+    """
     timing = parameters.timing
     keep = min(_MOST_CELLS, max(_LEAST_CELLS, round(2 * timing.delay / timing.interval) + _LEAST_CELLS) * 2)
     oldest = cell[0].end - keep * timing.interval
@@ -117,13 +127,15 @@ def seen(arms: Arms, cell: tuple[Increment, ...], parameters: Parameters, delay_
         if kept:
             result[version] = Arm(tuple(kept), last)
     first = bisect_right(arms.counts, oldest, key=lambda one: one.end) - 1
-    return Arms(result, (*arms.counts[max(first, 0) :], _counted(arms.counts[-1], cell, delay_edges, timing.delay)))
+    users = [one for one in cell if one.version not in unseen]
+    counted = _counted(arms.counts[-1], users, cell[0].end, delay_edges, timing.delay)
+    return Arms(result, (*arms.counts[max(first, 0) :], counted))
 
 
-def _counted(before: Count, cell: Sequence[Increment], edges: tuple[float, ...], delay: float) -> Count:
+def _counted(before: Count, cell: Sequence[Increment], end: float, edges: tuple[float, ...], delay: float) -> Count:
     told, late = _delays(cell, edges, delay)
     return Count(
-        cell[0].end,
+        end,
         before.predictions + sum(one.predictions for one in cell),
         before.scored + sum(one.losses.count + one.invalid for one in cell),
         before.told + told,

@@ -7,7 +7,7 @@ sum is not finite, says nothing: it is missing.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
@@ -15,6 +15,7 @@ from typing import Final
 
 from modelslo.api.spec import NoData, Severity
 from modelslo.judge.parameters import BurnRule, Parameters
+from modelslo.judge.shadow import Shadow, hidden
 from modelslo.observe.evidence import Slice, SliceTable
 
 # Under Hold at least this share of a burn-rate window must have been measured.
@@ -74,31 +75,46 @@ class Health:
         return None if None in found or not found else False
 
 
-def mean_of(slice_: Slice, versions: frozenset[str] | None, least: int) -> Mean:
-    """Mean loss over the given versions (None: all), weighted by their samples."""
-    total, count = _sums(slice_, versions)
+@dataclass(frozen=True, slots=True)
+class _Whose:
+    """Whose losses count: those of ``versions`` (None: all) that are no shadows in the slice, of `length` s."""
+
+    versions: frozenset[str] | None
+    shadows: Sequence[Shadow]
+    length: float
+
+    def sums(self, slice_: Slice) -> tuple[float, float]:
+        """Loss and samples."""
+        total = count = 0.0
+        unseen = hidden(self.shadows, slice_.index * self.length, (slice_.index + 1) * self.length)
+        for version, (loss, samples) in slice_.by_version.items():
+            if (self.versions is None or version in self.versions) and version not in unseen:
+                total += loss
+                count += samples
+        return total, count
+
+
+def _mean_of(slice_: Slice, whose: _Whose, least: int) -> Mean:
+    """Mean loss, weighted by samples."""
+    total, count = whose.sums(slice_)
     measured = isfinite(total) and isfinite(count) and count >= least
     return Mean(total / count if measured else None, int(count) if isfinite(count) else 0)
 
 
-def _sums(slice_: Slice, versions: frozenset[str] | None) -> tuple[float, float]:
-    total = count = 0.0
-    for version, (loss, samples) in slice_.by_version.items():
-        if versions is None or version in versions:
-            total += loss
-            count += samples
-    return total, count
-
-
 def health_of(
-    table: SliceTable, parameters: Parameters, versions: frozenset[str] | None = None, before: Health | None = None
+    table: SliceTable,
+    parameters: Parameters,
+    versions: frozenset[str] | None = None,
+    before: Health | None = None,
+    shadows: Sequence[Shadow] = (),
 ) -> Health:
-    """Judges the window that ends with the table's last slice.
+    """Judges the window that ends with the table's last slice, over `versions` (None: all) without `shadows`.
 
     `before` is the health of an earlier table of the same model, parameters and versions: closed slices are never
     revised, so that only those behind it are looked at. The result is the same without it.
     """
-    flags = _flags_of(table, parameters, versions, before)
+    whose = _Whose(versions, shadows, table.length)
+    flags = _flags_of(table, parameters, whose, before)
     judged = flags
     # Before the first sample there was no service: under Bad these slices do not count either.
     if parameters.no_data is NoData.BAD:
@@ -107,7 +123,7 @@ def health_of(
     good, bad = judged.count(_GOOD), judged.count(_BAD)
     newest = table.slices[-1] if table.slices else None
     return Health(
-        sli=mean_of(newest, versions, parameters.min_slice_samples)
+        sli=_mean_of(newest, whose, parameters.min_slice_samples)
         if newest is not None and newest.index == table.last
         else Mean(None, 0),
         slice_end=datetime.fromtimestamp((table.last + 1) * table.length, UTC),
@@ -121,9 +137,7 @@ def health_of(
     )
 
 
-def _flags_of(
-    table: SliceTable, parameters: Parameters, versions: frozenset[str] | None, before: Health | None
-) -> bytes:
+def _flags_of(table: SliceTable, parameters: Parameters, whose: _Whose, before: Health | None) -> bytes:
     """One byte for each slice of the window, oldest first."""
     first, target, least = table.last - parameters.window_slices + 1, parameters.target, parameters.min_slice_samples
     flags, start = bytearray(parameters.window_slices), first
@@ -136,8 +150,10 @@ def _flags_of(
         position = bisect_left(table.slices, start, key=lambda one: one.index)
         slices = (table.slices[number] for number in range(position, len(table.slices)))
     for one in slices:
-        total, count = _sums(one, versions)
-        if one.index >= start and count >= least and isfinite(total) and isfinite(count):
+        if one.index < start:
+            continue
+        total, count = whose.sums(one)
+        if count >= least and isfinite(total) and isfinite(count):
             flags[one.index - first] = _BAD[0] if total / count > target else _GOOD[0]
     return bytes(flags)
 

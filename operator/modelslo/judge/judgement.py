@@ -19,6 +19,7 @@ from modelslo.judge.comparison import Compared, Comparison, compared, remembered
 from modelslo.judge.drifting import Drifting, drifting_of
 from modelslo.judge.invalid import InvalidLosses, add_invalid
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.shadow import Shadow, hidden
 from modelslo.judge.verdict import HARM, GateVerdict
 from modelslo.observe.evidence import Evidence, Increment, SliceTable
 
@@ -61,12 +62,19 @@ class Scene:
 
     ``transitions`` are the stretches in which the canary's share changed (pods starting); they and the warm-up and the
     label delay behind them are not compared, because the canary's labels are younger than stable's then.
+    ``shadows``: no user sees these; the canary may be one of them.
     """
 
     stable_version: str | None
     canary_version: str | None = None
     judged_since: float | None = None
     transitions: tuple[Span, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
+
+    @property
+    def shadow(self) -> bool:
+        """Whether the canary is one."""
+        return any(one.version == self.canary_version and one.until is None for one in self.shadows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +187,7 @@ def _take_slices(parameters: Parameters, memory: Memory, evidence: Evidence, sce
     return replace(
         memory,
         table=table,
-        health=health_of(table, parameters, before=memory.health),
+        health=health_of(table, parameters, before=memory.health, shadows=scene.shadows),
         stable_health=health_of(table, parameters, frozenset({stable}), memory.stable_health)
         if stable is not None
         else None,
@@ -204,7 +212,8 @@ def _take(
     nan = dict(memory.nan)
     for version in {one.version for one in cell}:
         nan[version] = any(not isfinite(one.losses.total) for one in cell if one.version == version)
-    memory = replace(memory, nan=nan, arms=seen(memory.arms, cell, parameters, evidence.delay_edges))
+    unseen = hidden(scene.shadows, cell[0].start, cell[0].end)
+    memory = replace(memory, nan=nan, arms=seen(memory.arms, cell, parameters, evidence.delay_edges, unseen))
     stable, canary = scene.stable_version, scene.canary_version
     if stable is None or canary is None or nan.get(stable, False):
         return memory
@@ -289,6 +298,7 @@ def _worse(canary: CanaryJudgement | None) -> bool:
 
 
 _OLDEST_INTERVALS: Final = 4
+_MIRROR: Final = " Does the mirror copy requests to the shadow?"
 
 
 def _problem(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Scene) -> Problem | None:
@@ -306,7 +316,8 @@ def _problem(parameters: Parameters, memory: Memory, evidence: Evidence, scene: 
         if newest is None:
             return Problem(
                 Unknown.VERSION_NOT_SEEN,
-                f"Prometheus has no series of the {role} version {version!r}. Does the exporter set that version?",
+                f"Prometheus has no series of the {role} version {version!r}. Does the exporter set that version?"
+                f"{_MIRROR if role == 'canary' and scene.shadow else ''}",
             )
         if newest < fresh:
             return Problem(

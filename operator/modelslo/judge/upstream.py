@@ -38,7 +38,8 @@ class Sign:
 def signs_of(arms: Arms, parameters: Parameters) -> tuple[Sign, ...]:
     """One sign for each thing that can be told; none while the window is short.
 
-    All versions are added up: one that comes or goes changes its own pace, and not that of all.
+    All versions that users see are added up: one that comes or goes changes its own pace, and not that of all. A shadow
+    would change it: it doubles what is predicted.
     """
     counts, timing = arms.counts, parameters.timing
     if len(counts) <= _LEAST_CELLS:

@@ -56,7 +56,7 @@ def candidate(version: str, annotations: Mapping[str, str]) -> dict[str, Any]:
 
 
 def modelslo(prometheus: Mapping[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    """A ModelSLO over the pair; `spec` is merged into the usual one."""
+    """A ModelSLO over the pair; `spec` is merged into the usual one, and None takes a field out."""
     usual: dict[str, Any] = {
         "interval": "1m",
         "indicator": {
@@ -110,4 +110,4 @@ def merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]
     for key, value in change.items():
         before = result.get(key)
         result[key] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
-    return result
+    return {key: value for key, value in result.items() if value is not None}

@@ -68,6 +68,10 @@ class Subject:
         versions = {v: {"mean": one} if isinstance(one, int | float) else dict(one) for v, one in means.items()}
         self._order({"namespace": self.namespace, "versions": versions})
 
+    def mirror(self) -> None:
+        """The canary's pods get a copy of every request, and no user any more."""
+        self._order({"namespace": self.namespace, "mirror": True})
+
     def restart_joiner(self, *, careless: bool) -> None:
         self._order({"namespace": self.namespace, "restart": "careless" if careless else "careful"})
 

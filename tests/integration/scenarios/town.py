@@ -2,7 +2,8 @@
 
 Prints its port. It sees in the cluster which versions have ready pods, and gives these the traffic. What is inside an
 image is told on standard input, one JSON object a line, such as {"namespace": "a", "versions": {"v1": {"mean": 0.3}}}
-or {"namespace": "a", "restart": "careless"}. It ends when standard input does.
+or {"namespace": "a", "restart": "careless"}. {"namespace": "a", "mirror": true} takes the canary's pods out of the
+users' Service and has a mirror copy every request to them. It ends when standard input does.
 
     GET /metrics/NAMESPACE     the joiner of the model in that namespace
     GET /targets               all of them, for Prometheus' http_sd
@@ -28,6 +29,9 @@ from tests.cluster.access import Cluster
 from tests.integration.scenarios.traffic import Quality, Traffic
 from tests.integration.standin import Api
 
+Pods = tuple[str, str]
+"""Of one role and version."""
+
 _TICK: Final = 0.25
 _LOOK: Final = 0.5
 
@@ -45,13 +49,17 @@ class Town:
             model = self._models.setdefault(namespace, Traffic(namespace))
             for version, quality in order.get("versions", {}).items():
                 model.qualities[version] = Quality(**quality)
+            model.mirror = order.get("mirror", model.mirror)
             if "restart" in order:
                 model.restart(careless=order["restart"] == "careless")
 
-    def serve(self, serving: Mapping[str, Counter[str]]) -> None:
+    def serve(self, ready: Mapping[str, Counter[Pods]]) -> None:
         with self._lock:
             for namespace, model in self._models.items():
-                model.serving = serving.get(namespace, Counter())
+                model.serving, model.shadows = Counter(), Counter()
+                for (role, version), count in ready.get(namespace, Counter()).items():
+                    behind = model.shadows if model.mirror and role == "canary" else model.serving
+                    behind[version] += count
 
     def advance(self, now: float) -> None:
         with self._lock:
@@ -73,9 +81,9 @@ class Town:
             ]
 
 
-def ready_versions(pods: list[dict[str, Any]]) -> dict[str, Counter[str]]:
-    """Ready pods of each version, by namespace."""
-    found: dict[str, Counter[str]] = {}
+def ready_pods(pods: list[dict[str, Any]]) -> dict[str, Counter[Pods]]:
+    """Ready pods of each role and version, by namespace."""
+    found: dict[str, Counter[Pods]] = {}
     for pod in pods:
         conditions = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
         if "deletionTimestamp" in pod["metadata"] or conditions.get("Ready") != "True":
@@ -83,7 +91,8 @@ def ready_versions(pods: list[dict[str, Any]]) -> dict[str, Counter[str]]:
         environment = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0].get("env", ())}
         version = environment.get("MODEL_VERSION")
         if version:
-            found.setdefault(pod["metadata"]["namespace"], Counter())[version] += 1
+            role = pod["metadata"].get("labels", {}).get("role", "")
+            found.setdefault(pod["metadata"]["namespace"], Counter())[role, version] += 1
     return found
 
 
@@ -119,7 +128,7 @@ def _orders() -> Iterator[dict[str, Any]]:
 def _look(town: Town, api: Api) -> None:
     while True:
         with suppress(HTTPError, OSError):  # a busy machine: the next look will see it
-            town.serve(ready_versions(api.get("/api/v1/pods")["items"]))
+            town.serve(ready_pods(api.get("/api/v1/pods")["items"]))
         time.sleep(_LOOK)
 
 

@@ -50,11 +50,16 @@ def new_exporter() -> LossExporter:
 
 @dataclass
 class Traffic:
-    """The traffic of one model. ``serving`` counts the ready pods of each version."""
+    """The traffic of one model. ``serving`` counts the ready pods of each version.
+
+    ``shadows`` counts those that stand behind a mirror: they get a copy of every request, and no user.
+    """
 
     seed: str
     qualities: dict[str, Quality] = field(default_factory=dict)
     serving: Counter[str] = field(default_factory=Counter)
+    shadows: Counter[str] = field(default_factory=Counter)
+    mirror: bool = False
     exporter: LossExporter = field(default_factory=new_exporter)
     _pending: list[_Label] = field(default_factory=list)
     _owed: float = 0.0
@@ -74,19 +79,25 @@ class Traffic:
     def advance(self, now: float) -> None:
         """Serve what came since the last call, and join the labels that are due (Unix s)."""
         before, self._at = self._at if self._at is not None else now, now
-        served = {version: pods for version, pods in self.serving.items() if version in self.qualities and pods > 0}
-        for version in served:
+        served, copied = self._known(self.serving), self._known(self.shadows)
+        for version in served | copied:
             self.exporter.touch(version)
         self._owed += RATE * (now - before) if served else 0.0
         count, self._owed = int(self._owed), self._owed % 1
         chosen = self._rng.choices(list(served), list(served.values()), k=count) if served else []
         for position, version in enumerate(chosen):
-            self._predict(version, before + (now - before) * (position + 1) / count)
+            at = before + (now - before) * (position + 1) / count
+            self._predict(version, at)
+            for shadow in copied:
+                self._predict(shadow, at)
         while self._pending and self._pending[0].due <= now:
             label = heapq.heappop(self._pending)
             self.exporter.scored(
                 label.version, SEGMENT, label.loss, predicted_at=label.predicted_at, labelled_at=label.due
             )
+
+    def _known(self, pods: Counter[str]) -> dict[str, int]:
+        return {version: ready for version, ready in pods.items() if version in self.qualities and ready > 0}
 
     def _predict(self, version: str, at: float) -> None:
         quality = self.qualities[version]

@@ -226,6 +226,12 @@ RULE_ROWS: Final = (
         ("fraud-stable", "second Deployment"),
     ),
     Bad(
+        "a-shadow-has-no-steps",
+        {f"{_ROLLOUT}.shadow": {"replicas": 2}},
+        f"{_ROLLOUT}.steps",
+        ("10%, 50% stands beside shadow", "take steps out"),
+    ),
+    Bad(
         "steps-in-range",
         {f"{_ROLLOUT}.steps": ["10%", "100%"]},
         f"{_ROLLOUT}.steps",

@@ -27,6 +27,7 @@ from modelslo.api.status import (
     Role,
     RolloutPhase,
     RolloutStatus,
+    ShadowRun,
     Sli,
     Transition,
 )
@@ -93,6 +94,7 @@ FULL_STATUS: Final = ModelSLOStatus(
         version="v8",
         stable_version="v7",
         phase=RolloutPhase.AWAITING_APPROVAL,
+        shadow=True,
         step=1,
         started_at=_AT,
         transitions=[Transition(started_at=_AT, ready_at=_AT)],
@@ -114,6 +116,7 @@ FULL_STATUS: Final = ModelSLOStatus(
         result={"version": "v9", "uri": "models/9"},
         failure="RetrainFailed",
     ),
+    shadows=[ShadowRun(version="v8", since=_AT, until=_AT)],
     breach_since=_AT,
     last_decision=_DECISION,
     last_actions=LastActions(rollback=_AT, promote=_AT, retrain=_AT),

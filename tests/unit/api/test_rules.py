@@ -39,6 +39,8 @@ def test_good_resource_is_taken() -> None:
         {"spec.indicator.labels": GONE},
         {"spec.objective.burnRates": GONE},
         {"spec.rollout.gate": GONE},
+        {"spec.rollout.steps": GONE},
+        {"spec.rollout.steps": GONE, "spec.rollout.shadow": {}},
         {"spec.rollout.gate.margin": "100%"},
         {"spec.rollout.gate.falseRollback": "50%"},
         {"spec.objective.slice": "28d", "spec.objective.burnRates": GONE},

@@ -12,6 +12,7 @@ import pytest
 from modelslo.act.kube import EVENTS
 from modelslo.backtest.course import Moment, course
 from modelslo.backtest.outcome import Outcome, notable
+from modelslo.cli.backtest_page import roles
 from modelslo.decide.reasons import Action, Reason
 from modelslo.engine.settings import Settings
 from modelslo.observe.ask import Ask
@@ -38,6 +39,30 @@ def acts(moments: list[Moment]) -> list[tuple[str, str]]:
 def test_each_canary_gets_its_verdict() -> None:
     assert acts(run(World(BAD, HOURS))) == [("Start", "v2"), ("Rollback", "v2")]
     assert acts(run(World(GOOD, HOURS))) == [("Start", "v2"), ("Promote", "v2")]
+
+
+@pytest.mark.parametrize(("mean", "end"), [(1.7, "Rollback"), (0.8, "Promote")])
+def test_a_shadow_is_judged_like_any_canary_and_is_not_in_the_sli(mean: float, end: str) -> None:
+    """The mirror copies everything, for five hours; losses above 1.5 spend budget."""
+    served = (Served("v1", 1.2, 60), Served("v2", mean, 60, since=HOUR))
+    raw = {**RAW, "rollout": {**RAW["rollout"], "shadow": {"replicas": 40}}}
+    shadow, split = run(World(served, HOURS), raw=raw), run(World(served, HOURS))
+    assert acts(shadow) == [("Start", "v2"), (end, "v2")] == acts(split)
+    started = next(one.at for one in shadow if one.decision.action is Action.START)
+    ended = next(one.at for one in shadow if one.decision.action is not Action.HOLD and one.at > started)
+    alone = [one.status.sli.value for one in shadow if one.status.sli and (one.at <= ended or end == "Rollback")]
+    together = [one.status.sli.value for one in split if one.status.sli and one.at > ended]
+    assert [one for one in alone if one is not None] == pytest.approx([1.2] * len(alone), abs=0.25)
+    assert [one for one in together if one is not None][20] == pytest.approx((1.2 + mean) / 2, abs=0.2)
+    # The record outlives a rollback, because history goes on; a promoted version is the users' own from then on
+    (record,) = shadow[-1].status.shadows
+    assert (record.version, record.until is None) == ("v2", end == "Rollback")
+    assert "its losses are not in the SLI" in roles(outcome(shadow, raw))
+    assert "SLI" not in roles(outcome(split, RAW))
+
+
+def outcome(moments: list[Moment], raw: Any) -> Outcome:
+    return Outcome(variants(raw=raw)[0], tuple(moments))
 
 
 def test_one_after_the_other() -> None:
@@ -127,13 +152,16 @@ def _replica_set(deployment: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": metadata, "spec": {"template": template}}
 
 
+@pytest.mark.parametrize("how", [{"steps": ["50%"]}, {"shadow": {"replicas": 1}}])
 @pytest.mark.parametrize("served", [BAD, GOOD])
-def test_it_decides_what_the_live_operator_decides_at_the_same_time(served: tuple[Served, ...]) -> None:
+def test_it_decides_what_the_live_operator_decides_at_the_same_time(
+    served: tuple[Served, ...], how: dict[str, Any]
+) -> None:
     hours = 3.0
     world = World(served, hours)
     backtested = [
         (f"{one.at:%FT%TZ}", one.decision.action.value, one.decision.message)
-        for one in run(world, hours)
+        for one in run(world, hours, raw={**RAW, "rollout": {**RAW["rollout"], **how}})
         if one.decision.action is not Action.HOLD
     ]
     live: list[tuple[str, str, str]] = []
@@ -144,7 +172,7 @@ def test_it_decides_what_the_live_operator_decides_at_the_same_time(served: tupl
             clock=FakeClock(BEGIN + HOUR + 121),
             observer=Played(world),
         )
-        rollout = {**RAW["rollout"], "steps": ["50%"], "stable": {"name": "fraud-stable"}}
+        rollout = {**RAW["rollout"], **how, "stable": {"name": "fraud-stable"}}
         place.add(canary="v2", canary_replicas=1, spec={**RAW, "rollout": rollout, "interval": "1m"})
         place.kube.put(REPLICA_SETS, _replica_set(place.deployment("fraud-stable")))
         async with place.running():

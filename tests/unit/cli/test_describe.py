@@ -7,7 +7,7 @@ from typing import Any
 
 from modelslo.cli.describe import description
 from modelslo.cli.get import listing
-from tests.unit.api.bad_resources import GOOD, changed
+from tests.unit.api.bad_resources import GONE, GOOD, changed
 from tests.unit.api.full_status import full_status_json
 
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
@@ -38,7 +38,7 @@ Roles
 
 Canary
   v8 against v7 for 30m, AwaitingApproval
-  step 2 of 2 (50%) for 30m, pods available for 30m
+  shadow: gets copies of 11.1% of stable's requests, no user sees its answers; pods available for 30m
   loss ratio 1.3 (between 1.2 and 1.4), tolerated up to 1.1
   evidence for rollback  18.5 of 20 [############################..]
   evidence for promotion 0.01 of 20 [..............................]
@@ -104,13 +104,30 @@ def test_what_is_not_understood_is_named() -> None:
     assert lines[-1] == "Not understood in status and left out here: budget"
 
 
+def test_a_canary_that_users_see_has_steps() -> None:
+    status = full_status_json()
+    status["rollout"] |= {"shadow": False}
+    assert "  step 2 of 2 (50%) for 30m, pods available for 30m" in description(body(status), NOW)
+    # And without steps in the spec, those of the default
+    lines = description(body(status, {"spec.rollout.steps": GONE}), NOW)
+    assert "  step 2 of 3 (25%) for 30m, pods available for 30m" in lines
+
+
+def test_a_list_tells_a_shadow_from_a_canary_that_users_see() -> None:
+    status = full_status_json()
+    assert "v8 (shadow)" in listing([body(status)], NOW, with_namespace=False)[1]
+    status["rollout"] |= {"shadow": False}
+    assert "(shadow)" not in listing([body(status)], NOW, with_namespace=False)[1]
+
+
 def test_sparse_status() -> None:
     status = {
         "observedGeneration": 4,
         "lastEvaluationTime": "2026-11-22T19:59:00Z",
         "sli": {"target": 0.35},
         "budget": {"good": 0},
-        "rollout": full_status_json()["rollout"] | {"step": 7, "transitions": [{"startedAt": "2026-11-22T19:59:00Z"}]},
+        "rollout": full_status_json()["rollout"]
+        | {"shadow": False, "step": 7, "transitions": [{"startedAt": "2026-11-22T19:59:00Z"}]},
     }
     lines = description(body(status), NOW)
     assert "  loss    - (target 0.35, 0 samples)" in lines
@@ -122,9 +139,9 @@ def test_sparse_status() -> None:
 def test_listing() -> None:
     full = body(full_status_json())
     assert listing([full, body()], NOW, with_namespace=True) == [
-        "NAMESPACE   NAME    READY     SLOMET    LOSS   TARGET   BUDGET   CANARY   LAST               AGE",
-        "team        fraud   True      False     0.31   0.35     41%      v8       Rollback 30m ago   2d",
-        "team        fraud   Unknown   Unknown   -      0.35     -        -        -                  2d",
+        "NAMESPACE   NAME    READY     SLOMET    LOSS   TARGET   BUDGET   CANARY        LAST               AGE",
+        "team        fraud   True      False     0.31   0.35     41%      v8 (shadow)   Rollback 30m ago   2d",
+        "team        fraud   Unknown   Unknown   -      0.35     -        -             -                  2d",
     ]
     assert listing([full], NOW, with_namespace=False)[0].startswith("NAME ")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelslo.api.resource import parse_spec
-from modelslo.api.spec import ModelSLOSpec
+from modelslo.api.spec import ModelSLOSpec, Shadow
 from modelslo.cli.doctor import roles_of
 from modelslo.cli.doctor_find import Role, findings, shares
 from modelslo.cli.doctor_look import Absence, Found, Look, Matcher, ask_of
@@ -109,6 +109,23 @@ def test_low_coverage_is_wrong_when_it_is_asked_for() -> None:
     half = tuple(replace(one, predictions=200.0) for one in seen.evidence.increments)
     assert "WRONG 50% of what 'v1' predicted has labels" in said(wanted, look(wanted, evidence={"increments": half}))
     assert said(spec(), look(spec(), evidence={"increments": half})) == ""
+
+
+def test_a_shadow_is_named_with_what_the_mirror_copies_to_it() -> None:
+    plain = spec()
+    assert plain.rollout is not None
+    shadow = plain.model_copy(update={"rollout": plain.rollout.model_copy(update={"shadow": Shadow()})})
+    copied = look(shadow)
+    assert "note The canary is a shadow: it answered copies of 100% of stable's requests" in said(shadow, copied)
+    # Given a mirror that copies nothing
+    silent = tuple(one for one in copied.evidence.increments if one.version == "v1")
+    assert "WRONG The shadow 'v2' has pods and predicted nothing, while stable did." in said(
+        shadow, look(shadow, evidence={"increments": silent})
+    )
+    # Then nothing is said of one that has no pods, or where stable predicts nothing either
+    idle = (ROLES[0], replace(ROLES[1], replicas=0))
+    assert "shadow" not in said(shadow, look(shadow, evidence={"increments": silent}), idle)
+    assert "shadow" not in said(shadow, look(shadow, evidence={"increments": ()}))
 
 
 def test_no_predictions_counter() -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from modelslo.api.resource import parse_spec
 from modelslo.cli.errors import CommandError
 from modelslo.cli.main import main
+from modelslo.cli.plan import case_of_spec
+from modelslo.cli.plan_case import Given
 from modelslo.cli.plan_look import measured
 from modelslo.cli.plan_page import span
 from modelslo.engine.settings import Settings
@@ -81,6 +84,8 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         (["--share=100%"], "--share: '100%' has a share of 0% or 100%: write shares in between"),
         (["--share=25%,10%"], "--share: '25%,10%' does not ascend"),
         (["--share=0.1"], "--share: '0.1' is not a percentage: write a number and %"),
+        (["--mirror=0%"], "--mirror: '0%' is not above 0% and at most 100%"),
+        (["--mirror=50%", "--share=10%"], "--share: '10%' stands beside --mirror: a shadow has no share"),
         (["--margin=0%"], "--margin: '0%' is not above 0% and at most 100%: write such as 10%"),
         (["--margin=120%"], "--margin: '120%' is not above 0% and at most 100%"),
         (["--false-rollback=60%"], "--false-rollback: '60%' is not above 0% and at most 50%"),
@@ -144,6 +149,23 @@ def test_a_file_with_numbers_asks_nobody(tmp_path: Path, capsys: pytest.CaptureF
     text = run(capsys, "-f", str(file), "--margin=20%", "--delay=0", "--share=50%")
     assert "  margin 20%," in text
     assert "canary at 50%, warm-up 5m, label delay 0s" in text
+
+
+def test_a_shadow_has_a_mirror_and_no_share(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "fraud.yaml"
+    file.write_text(FILE.replace("steps: [5%, 20%]", "shadow: {replicas: 2}"))
+    text = run(capsys, "-f", str(file))
+    assert "shadow with copies of 100% of the requests (50% of the predictions), warm-up 5m" in text
+    assert "share" not in text
+    assert "as the steps go" not in text
+    text = run(capsys, "-f", str(file), "--mirror=25%")
+    assert "copies of 25% of the requests (20% of the predictions)" in text
+    # What if users saw it, and the other way round
+    assert "canary at 10%, warm-up" in run(capsys, "-f", str(file), "--share=10%")
+    file.write_text(FILE)
+    assert "shadow with copies of 50% of" in run(capsys, "-f", str(file), "--mirror=50%")
+    assert json.loads(run(capsys, "--mirror=100%", "-o", "json"))["rollout"]["shares"] == [0.5]
+    assert json.loads(run(capsys, "--mirror=100%", "-o", "json"))["rollout"]["mirror"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -238,6 +260,24 @@ def test_what_the_labels_take_is_waited_for_where_a_histogram_tells() -> None:
     endless = tuple(replace(one, delays=(0.0, 0.0, 9.0)) for one in whole.increments)
     assert measured(replace(whole, increments=endless), parameters()).delay == inf
     assert measured(evidence(), parameters()).delay == inf
+
+
+def test_copies_for_a_shadow_come_on_top_of_what_stable_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour of 60 labels a minute of stable, and some of another version, which the plan for a shadow leaves out."""
+
+    async def seen(*_: object) -> Evidence:
+        return evidence()
+
+    monkeypatch.setattr("modelslo.cli.plan.look", seen)
+
+    def rate(file: str, mirror: float | None = None) -> float:
+        spec, given = parse_spec(yaml.safe_load(file)["spec"]), Given(mirror=mirror)
+        return case_of_spec(ModelKey("n", "m"), spec, given, Settings(), stable_version="v1").traffic.rate
+
+    shadow = FILE.replace("steps: [5%, 20%]", "shadow: {}")
+    assert rate(FILE) == pytest.approx(1.1)
+    assert rate(shadow) == pytest.approx(2.0)
+    assert rate(shadow, mirror=0.5) == pytest.approx(1.5)
 
 
 def test_clustered_labels_are_seen() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from modelslo.api.spec import Mode, Severity
@@ -12,6 +13,7 @@ from modelslo.engine.settings import Settings
 from modelslo.engine.views import model_of
 from modelslo.judge.judgement import Judgement, Memory, Scene, judge
 from modelslo.observe.evidence import Evidence, Gap, ModelKey, NoEvidence
+from tests.unit.decide.make import rolling
 from tests.unit.engine.bodies import model
 
 KEY = ModelKey("ns", "fraud")
@@ -30,7 +32,7 @@ def shown(metrics: Metrics) -> str:
     return generate_latest(registry).decode()
 
 
-def told() -> Metrics:
+def told(canary: ModelSLOStatus | None = None) -> Metrics:
     body = model_of(model())
     plan = plan_of(body, Settings())
     assert isinstance(plan, Plan)
@@ -42,12 +44,22 @@ def told() -> Metrics:
         drift=Drift(state="Healthy", e_value=3.0, threshold=26000.0),
         stable=Role(version="v1", loss=0.25, samples=40),
     )
+    if canary is not None:
+        status = status.model_copy(update={"rollout": canary.rollout, "canary": canary.canary})
     metrics = Metrics()
     metrics.evaluated(KEY, body.spec, status, judged(plan), at=1000.0, late=0.2)
     metrics.decided(KEY, Decision(Action.ROLLBACK, Reason.CANARY_WORSE, ""), Mode.DRY_RUN)
     metrics.acted(KEY, OperationType.ROLLBACK, "Succeeded")
     metrics.request("patch", "ConflictError")
     return metrics
+
+
+@pytest.mark.parametrize(("shadow", "weight"), [(False, 0.5), (True, 0.0)])
+def test_a_shadow_has_no_share_of_the_users_traffic(shadow: bool, weight: float) -> None:
+    """Half of the predictions are its own: a mirror copies everything."""
+    canary = rolling(shadow=shadow).model_copy(update={"canary": Role(version="v2", traffic_share=0.5)})
+    line = f'modelslo_canary_weight_ratio{{slo="fraud",slo_namespace="ns"}} {weight}'
+    assert line in shown(told(canary)).splitlines()
 
 
 def test_a_model_is_shown_as_it_is() -> None:

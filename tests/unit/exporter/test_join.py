@@ -144,6 +144,40 @@ def test_a_second_prediction_of_the_same_id_is_not_counted() -> None:
     assert value(exporter, "ml_predictions_total") == 1
 
 
+def test_one_label_scores_every_version_that_answered_its_request() -> None:
+    """A mirror copies a request with its id to a shadow: whichever answers first, neither is a duplicate."""
+    for order in (("v1", "v2"), ("v2", "v1")):
+        exporter, joiner = make()
+        guess = {"v1": 1.0, "v2": 3.0}
+        assert joiner.predict([prediction("a", guess[one], one) for one in order]) == {"waiting": 2}
+        assert joiner.predict([prediction("a", 9.0, one) for one in order]) == {"duplicate": 2}
+        assert joiner.label([Label("a", 0.0, 1001.0)]) == {"joined": 1}
+        assert joiner.label([Label("a", 0.0, 1001.0)]) == {"duplicate": 1}
+        for version in order:
+            assert value(exporter, "ml_predictions_total", model_version=version) == 1
+            assert value(exporter, "ml_huber_loss_sum", model_version=version) == guess[version] ** 2 / 2
+
+
+def test_a_copy_that_is_answered_after_the_label_came_is_scored_for_a_while() -> None:
+    clock = Clock()
+    exporter, joiner = make(clock)
+    joiner.predict([prediction("a", 1.0, "v1"), prediction("b", 1.0, "v1")])
+    # Given a label after its first answer, and one before both
+    joiner.label([Label("a", 0.0, 1001.0), Label("b", 0.0, 1001.0), Label("c", 0.0, 1001.0)])
+    assert joiner.predict([prediction("c", 1.0, "v1")]) == {"joined": 1}
+    clock.now += 9
+    assert joiner.predict([prediction(one, 3.0, "v2") for one in "ac"]) == {"joined": 2}
+    assert joiner.predict([prediction(one, 3.0, "v2") for one in "ac"]) == {"duplicate": 2}
+    # When it is over, its label is never known
+    clock.now += 1
+    assert joiner.predict([prediction("b", 3.0, "v2")]) == {"waiting": 1}
+    assert value(exporter, "ml_huber_loss_count", model_version="v2") == 2
+    clock.now += 100
+    joiner.expire()
+    assert joiner.sizes() == {"waiting": 0, "early": 0, "done": 3}
+    assert value(exporter, "ml_labels_dropped_total") == 0
+
+
 def test_the_version_that_predicted_gets_the_loss_and_old_versions_are_forgotten() -> None:
     exporter, joiner = make(max_versions=2)
     joiner.predict([prediction("a", 20.0, "v1"), prediction("b", 0.0, "v2")])
