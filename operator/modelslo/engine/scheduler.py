@@ -223,7 +223,9 @@ class Scheduler:
         rollout = model.status.rollout
         if rollout is not None and state.memory.judged_since != rollout.judged_since.timestamp():
             state.forget()  # the comparison begins with stable's history, as it does after a restart
-        return ask_for(key, plan.source, plan.selector, plan.parameters, model.status, state.judged_at, tick)
+        return ask_for(
+            key, plan.source, plan.selector, plan.parameters, model.status, state.judged_at, tick, plan.vetoes
+        )
 
     def _backing_off(self, state: ModelState) -> bool:
         """A model that trips the operator up is tried less and less often."""

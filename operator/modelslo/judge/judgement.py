@@ -19,7 +19,9 @@ from modelslo.judge.comparison import Compared, Comparison, compared, remembered
 from modelslo.judge.drifting import Drifting, drifting_of
 from modelslo.judge.invalid import InvalidLosses, add_invalid
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.upstream import vetoes_of
 from modelslo.judge.verdict import HARM, GateVerdict
+from modelslo.judge.vetoed import Standing, Vetoed, standing, unknown, vetoed
 from modelslo.observe.evidence import Evidence, Increment, SliceTable
 
 
@@ -36,6 +38,7 @@ class Unknown(StrEnum):
     LOW_COVERAGE = "LowCoverage"
     COVERAGE_DIFFERS = "CoverageDiffers"
     VERSION_NOT_SEEN = "VersionNotSeen"
+    VETO_UNKNOWN = "VetoUnknown"
 
 
 class Verdict(StrEnum):
@@ -89,7 +92,11 @@ class CanaryJudgement:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the evidence means at time ``at``. ``problem`` set: nothing may be decided from it."""
+    """What the evidence means at time ``at``. ``problem`` set: nothing may be decided from it.
+
+    ``standing`` are the user's vetoes that stand, ``unknown_vetoes`` the names of those that could not be read: with
+    either nothing is begun.
+    """
 
     at: float
     health: Health | None
@@ -100,6 +107,8 @@ class Judgement:
     explanations: tuple[Explanation, ...]
     problem: Problem | None
     drifting: Drifting | None = None
+    standing: tuple[Standing, ...] = ()
+    unknown_vetoes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,7 @@ class Memory:
     stable_health: Health | None = None
     drifting: Drifting | None = None
     nan: Mapping[str, bool] = field(default_factory=dict)
+    vetoed: float | None = None  # when a veto stood last
 
 
 def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Scene) -> tuple[Judgement, Memory]:
@@ -127,18 +137,23 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
     memory = _fresh_if_changed(memory, scene)
     memory = _take_slices(parameters, memory, evidence, scene)
     if evidence.gap is None:
+        ends = vetoed(evidence, memory.vetoed)
         for group in _by_time(evidence.increments):
-            memory = _take(parameters, memory, group, evidence, scene)
+            memory = _take(parameters, memory, group, evidence, scene, ends)
+        if ends.ends:
+            memory = replace(memory, vetoed=ends.ends[-1])
     problem = _problem(parameters, memory, evidence, scene)
     canary = _canary(parameters, memory, scene, evidence.at) if scene.canary_version is not None else None
+    stands, silent = standing(evidence), unknown(evidence, parameters.vetoes)
     cause, explanations = explain(
         parameters,
         memory.arms,
         memory.stable_health,
         memory.drifting,
         canary.compared if canary is not None else None,
-        canary_worse=_worse(canary),
+        canary_worse=_worse(canary) and not stands,  # whose data are broken may well be worse
         jumped=memory.comparison.gate.watch.frozen,
+        vetoes=vetoes_of(stands, parameters.vetoes, silent),
     )
     return (
         Judgement(
@@ -151,6 +166,8 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
             explanations=explanations,
             problem=problem,
             drifting=memory.drifting,
+            standing=stands,
+            unknown_vetoes=silent,
         ),
         memory,
     )
@@ -198,7 +215,12 @@ def _by_time(increments: tuple[Increment, ...]) -> list[tuple[Increment, ...]]:
 
 
 def _take(
-    parameters: Parameters, memory: Memory, cell: tuple[Increment, ...], evidence: Evidence, scene: Scene
+    parameters: Parameters,
+    memory: Memory,
+    cell: tuple[Increment, ...],
+    evidence: Evidence,
+    scene: Scene,
+    ends: Vetoed,
 ) -> Memory:
     """Takes the increments of one grid cell of `evidence`."""
     nan = dict(memory.nan)
@@ -209,9 +231,12 @@ def _take(
     if stable is None or canary is None or nan.get(stable, False):
         return memory
     start = cell[0].start
-    memory = _take_invalid(memory, cell, stable, canary) if _begun(scene, start) else memory
+    clear = ends.since(start, cell[0].end)
+    # Labels come up to the delay after what they are of.
+    sound = clear >= parameters.timing.delay
     if not _begun(scene, start):
-        return replace(memory, comparison=remembered(memory.comparison, cell, stable))
+        return replace(memory, comparison=remembered(memory.comparison, cell, stable)) if sound else memory
+    memory = _take_invalid(memory, cell, stable, canary) if sound else memory
     comparison = compared(
         memory.comparison,
         parameters,
@@ -220,7 +245,7 @@ def _take(
         stable,
         canary,
         delay_edges=evidence.delay_edges,
-        settled=settled(scene, start, parameters.timing.warmup),
+        settled=min(clear, settled(scene, start, parameters.timing.warmup)),
     )
     return replace(memory, comparison=comparison)
 
@@ -319,6 +344,9 @@ def _problem(parameters: Parameters, memory: Memory, evidence: Evidence, scene: 
             f"The loss sum of the stable version {stable!r} is not a finite number: the exporter let a NaN or an "
             "infinite loss into it. Nothing is decided until it is finite again (restart the exporter).",
         )
+    silent = unknown(evidence, parameters.vetoes)
+    if silent:  # what is missing never acts, however it came to be missing
+        return Problem(Unknown.VETO_UNKNOWN, f"Not known whether a veto stands: {', '.join(silent)}.")
     return _label_problem(parameters, memory, evidence.at, scene)
 
 
