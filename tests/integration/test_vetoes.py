@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from math import isnan
 
 import pytest
 
-from modelslo.observe.ask import Ask, Veto
+from modelslo.observe.ask import Ask, Source, Veto
 from modelslo.observe.evidence import Evidence, ModelKey, NoEvidence, VetoSeen
 from modelslo.observe.observer import Observer
 from tests.cluster.prometheus import Prometheus, start
@@ -155,3 +156,33 @@ def test_a_warning_is_unknown_too(prometheus: Prometheus) -> None:
     assert gap is not None
     assert (gap.reason, "a store did not answer" in gap.message) == (NoEvidence.VETO_UNKNOWN, True)
     assert of(found, "m2").gap is None
+
+
+def test_one_that_never_answers_holds_its_own_model_alone(prometheus: Prometheus) -> None:
+    """Whether the others have vetoes or none; the second time they do not wait for it either."""
+    over = threading.Event()
+
+    def slow(query: str, answer: dict[str, object]) -> dict[str, object]:
+        if query == "slow":
+            over.wait(20)
+        return answer
+
+    async def run(url: str) -> None:
+        quick, late = Source(url, 1.5), Veto("late", "slow")
+        asks = [watched(url, "m1", STALE), watched(url, "m2"), watched(url, "m3", late), watched(url, "m4", late)]
+        observer = Observer(8)
+        for _ in range(2):
+            found = await observer.observe([replace(one, source=quick) for one in asks])
+            gapped = {key.name: one.gap for key, one in found.items() if one.gap is not None}
+            assert set(gapped) == {"m3", "m4"}
+            assert gapped["m3"] is not None
+            assert gapped["m3"].reason is NoEvidence.VETO_UNKNOWN
+            assert "record the query by a rule" in gapped["m3"].message
+        assert observer.stats.queries["QueryTimeout"] == 2
+        observer.close()
+
+    with between(prometheus.url, slow) as (url, _):
+        try:
+            asyncio.run(run(url))
+        finally:
+            over.set()
