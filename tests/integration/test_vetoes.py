@@ -186,3 +186,28 @@ def test_one_that_never_answers_holds_its_own_model_alone(prometheus: Prometheus
             asyncio.run(run(url))
         finally:
             over.set()
+
+
+def test_a_model_that_goes_while_its_veto_is_read_troubles_nobody(prometheus: Prometheus) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def held(query: str, answer: dict[str, object]) -> dict[str, object]:
+        if query == STALE.query:
+            asked.set()
+            go_on.wait(20)
+        return answer
+
+    async def run(url: str) -> None:
+        observer = Observer(8)
+        asks = [watched(url, "m1", STALE), watched(url, "m2", STALE)]
+        reading = asyncio.create_task(observer.observe(asks))
+        await asyncio.to_thread(asked.wait, 20)
+        observer.forget(ModelKey("n", "m1"))
+        go_on.set()
+        found = await reading
+        assert of(found, "m2").gap is None
+        assert len(of(found, "m2").increments) == 1
+        observer.close()
+
+    with between(prometheus.url, held) as (url, _):
+        asyncio.run(run(url))

@@ -149,7 +149,8 @@ class Observer:
             reading.vetoes, reading.gap = found.seen, found.gap
             reading.queries += found.queries
             (self._veto_suspects.discard if found.gap is None else self._veto_suspects.add)(ask.model)
-        known = [ask for ask in asks if readings[ask.model].gap is None]
+        # A model may be gone by now.
+        known = [ask for ask in asks if readings[ask.model].gap is None and ask.model in self._known]
         await asyncio.gather(*(self._read_samples(batch, readings, round_) for batch in self._sample_batches(known)))
 
     # Raw samples
