@@ -91,9 +91,10 @@ def with_ready_time(status: ModelSLOStatus, spec: ModelSLOSpec, snapshot: Snapsh
 
 def scene_of(status: ModelSLOStatus, stable_version: str | None) -> Scene:
     """What the judge has to know of the rollout."""
-    rollout = status.rollout
+    rollout, vetoed = status.rollout, status.vetoed
+    lifted = vetoed.lifted_at.timestamp() if vetoed is not None and vetoed.lifted_at is not None else None
     if rollout is None:
-        return Scene(stable_version=stable_version)
+        return Scene(stable_version=stable_version, lifted_at=lifted)
     return Scene(
         stable_version=rollout.stable_version,
         canary_version=rollout.version,
@@ -102,6 +103,7 @@ def scene_of(status: ModelSLOStatus, stable_version: str | None) -> Scene:
             Span(one.started_at.timestamp(), None if one.ready_at is None else one.ready_at.timestamp())
             for one in rollout.transitions
         ),
+        lifted_at=lifted,
     )
 
 

@@ -33,12 +33,13 @@ def stained_until(status: ModelSLOStatus, parameters: Parameters, now: datetime)
     """Until when slices of a veto's time may be what the retrain trigger sees; None: no longer, or never.
 
     The trigger must be met by slices alone whose predictions came after the veto: its short window, one slice because
-    slices do not begin when the veto ends, and the label delay before and behind them.
+    slices do not begin when the veto ends, and the label delay before and behind them. The drift detector leaves those
+    of before out by itself, from the next slice on.
     """
     vetoed, timing = status.vetoed, parameters.timing
     if vetoed is None or vetoed.lifted_at is None:
         return None
     short = max((rule.short for rule in parameters.burn_rules if rule.severity is parameters.trigger), default=0)
-    window = timing.sustained_for if parameters.drift else short * timing.slice
+    window = 0.0 if parameters.drift else short * timing.slice
     until = vetoed.lifted_at + timedelta(seconds=window + timing.slice + 2 * timing.delay + timing.settle)
     return until if now < until else None

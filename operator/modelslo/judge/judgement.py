@@ -63,13 +63,15 @@ class Scene:
     """Who plays which role, and since when the canary is judged.
 
     ``transitions`` are the stretches in which the canary's share changed (pods starting); they and the warm-up and the
-    label delay behind them are not compared, because the canary's labels are younger than stable's then.
+    label delay behind them are not compared, because the canary's labels are younger than stable's then. ``lifted_at``
+    is when the last veto was lifted: slices from before are no evidence of drift.
     """
 
     stable_version: str | None
     canary_version: str | None = None
     judged_since: float | None = None
     transitions: tuple[Span, ...] = ()
+    lifted_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +202,15 @@ def _take_slices(parameters: Parameters, memory: Memory, evidence: Evidence, sce
         stable_health=health_of(table, parameters, frozenset({stable}), memory.stable_health)
         if stable is not None
         else None,
-        drifting=drifting_of(table, parameters, stable, memory.drifting)
+        drifting=drifting_of(table, parameters, stable, memory.drifting, _sound_since(parameters, scene))
         if stable is not None and parameters.drift
         else None,
     )
+
+
+def _sound_since(parameters: Parameters, scene: Scene) -> float:
+    """From when on labels are of predictions that no veto was on."""
+    return -inf if scene.lifted_at is None else scene.lifted_at + parameters.timing.delay
 
 
 def _by_time(increments: tuple[Increment, ...]) -> list[tuple[Increment, ...]]:

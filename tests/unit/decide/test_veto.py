@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from modelslo.api.status import ModelSLOStatus, Vetoed
 from modelslo.decide.decision import Decision, decide
 from modelslo.decide.reasons import Action, Reason
 from modelslo.decide.retrain import with_breach
+from modelslo.decide.rollout import scene_of
 from modelslo.decide.snapshot import Snapshot
 from modelslo.decide.transition import apply_decision
 from modelslo.decide.veto import stained_until, with_vetoed
@@ -183,3 +185,18 @@ def test_slices_count_until_the_short_window_is_past_them() -> None:
     short = next(rule.short for rule in PARAMETERS.burn_rules if rule.severity is PARAMETERS.trigger)
     assert until == NOW + timedelta(seconds=(short + 1) * PARAMETERS.timing.slice)
     assert stained_until(ModelSLOStatus(), PARAMETERS, NOW) is None
+
+
+def test_the_scene_tells_the_judge_when_the_last_veto_was_lifted() -> None:
+    lifted = Vetoed(names=["x"], since=NOW, lifted_at=NOW)
+    for status in (ModelSLOStatus(), rolling()):
+        assert scene_of(status, "v1").lifted_at is None
+        stands = status.model_copy(update={"vetoed": Vetoed(names=["x"], since=NOW)})
+        assert scene_of(stands, "v1").lifted_at is None
+        assert scene_of(status.model_copy(update={"vetoed": lifted}), "v1").lifted_at == NOW.timestamp()
+
+
+def test_the_drift_detector_needs_no_more_than_the_next_slice() -> None:
+    of = replace(PARAMETERS, drift=True)
+    status = ModelSLOStatus(vetoed=Vetoed(names=["x"], since=NOW, lifted_at=NOW))
+    assert stained_until(status, of, NOW) == NOW + timedelta(seconds=of.timing.slice)
