@@ -24,9 +24,16 @@ def with_vetoed(status: ModelSLOStatus, judgement: Judgement, now: datetime) -> 
     if names:
         after = Vetoed(names=names, since=running.since if running is not None else now)
         return status if after == before else status.model_copy(update={"vetoed": after})
-    if running is None or judgement.unknown_vetoes:
+    if judgement.unknown_vetoes:
         return status
-    return status.model_copy(update={"vetoed": running.model_copy(update={"lifted_at": now})})
+    if running is not None:
+        return status.model_copy(update={"vetoed": running.model_copy(update={"lifted_at": now})})
+    at, known = judgement.vetoed_at, before.lifted_at if before is not None else None
+    if at is None or (known is not None and known.timestamp() >= at):
+        return status
+    # One that came and went while nobody could look.
+    since = datetime.fromtimestamp(at, now.tzinfo)
+    return status.model_copy(update={"vetoed": Vetoed(names=list(judgement.stood), since=since, lifted_at=now)})
 
 
 def stained_until(status: ModelSLOStatus, parameters: Parameters, now: datetime) -> datetime | None:

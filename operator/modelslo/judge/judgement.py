@@ -97,7 +97,7 @@ class Judgement:
     """What the evidence means at time ``at``. ``problem`` set: nothing may be decided from it.
 
     ``standing`` are the user's vetoes that stand, ``unknown_vetoes`` the names of those that could not be read: with
-    either nothing is begun.
+    either nothing is begun. ``vetoed_at`` is when one stood last, ``stood`` who did in this evidence.
     """
 
     at: float
@@ -111,6 +111,8 @@ class Judgement:
     drifting: Drifting | None = None
     standing: tuple[Standing, ...] = ()
     unknown_vetoes: tuple[str, ...] = ()
+    vetoed_at: float | None = None
+    stood: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
             drifting=memory.drifting,
             standing=stands,
             unknown_vetoes=silent,
+            vetoed_at=memory.vetoed,
+            stood=tuple(one.name for one in evidence.vetoes if one.stood),
         ),
         memory,
     )

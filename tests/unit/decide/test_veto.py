@@ -200,3 +200,16 @@ def test_the_drift_detector_needs_no_more_than_the_next_slice() -> None:
     of = replace(PARAMETERS, drift=True)
     status = ModelSLOStatus(vetoed=Vetoed(names=["x"], since=NOW, lifted_at=NOW))
     assert stained_until(status, of, NOW) == NOW + timedelta(seconds=of.timing.slice)
+
+
+def test_a_veto_that_came_and_went_during_an_outage_is_kept_too() -> None:
+    # Given an outage of an hour, in the middle of which a veto stood
+    at = NOW - timedelta(minutes=30)
+    missed = judgement(vetoed_at=at.timestamp(), stood=("features-stale",))
+    status = with_vetoed(ModelSLOStatus(), missed, NOW)
+    assert status.vetoed == Vetoed(names=["features-stale"], since=at, lifted_at=NOW)
+    # Then it is told once, and not again for one that is known
+    later = NOW + timedelta(minutes=1)
+    assert with_vetoed(status, judgement(vetoed_at=at.timestamp()), later) is status
+    seen = ModelSLOStatus(vetoed=Vetoed(names=["x"], since=at, lifted_at=at))
+    assert with_vetoed(seen, missed, NOW) is seen

@@ -180,3 +180,12 @@ def test_evidence_that_is_silent_about_a_veto_is_a_problem_too() -> None:
 def test_vetoes_are_no_parameters_of_the_gate() -> None:
     """With another veto the same history is judged again, and the comparison does not begin anew."""
     assert vetoed_spec().gate_digest() == replace(vetoed_spec(), vetoes=()).gate_digest()
+
+
+def test_the_judgement_tells_when_a_veto_stood_last_and_which() -> None:
+    looks = both(range(1, 31), 1.0)
+    of, missed = vetoed_spec(), [*seen(looks[:5], ()), *seen(looks[5:25], [8, 9], 20)]
+    found, _ = judged(missed, scene(), of)
+    assert (found.standing, found.stood, found.vetoed_at) == ((), (VETO,), 9 * INTERVAL)
+    found, _ = judged([*missed, *seen(looks[25:], ())], scene(), of)
+    assert (found.stood, found.vetoed_at) == ((), 9 * INTERVAL)
