@@ -253,3 +253,19 @@ spec:
     stable: {{name: fraud}}
     canary: {{name: fraud-canary}}
 """
+
+
+def test_vetoes_are_asked_and_a_bad_one_hides_nothing(prometheus: Prometheus) -> None:
+    vetoes = [
+        {"name": "silent", "query": "absent(ml_huber_loss_count)"},
+        {"name": "stands", "query": "vector(7)"},
+        {"name": "broken", "query": "sum("},
+    ]
+    text, sound = doctor(prometheus, "sound", spec(guardrails={"vetoes": vetoes}))
+    assert not sound
+    assert "silent: absent(ml_huber_loss_count)\n    does not stand" in text
+    assert "stands: vector(7)\n    stands: 1 series, the first is 7" in text
+    assert "note   The veto 'stands' stands" in text
+    assert "broken: sum(\n    not known" in text
+    assert "WRONG  spec.guardrails.vetoes[2].query (broken): 'sum(' cannot be read" in text
+    assert "1 wrong." in text

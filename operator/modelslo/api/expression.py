@@ -107,6 +107,14 @@ class Term:
             lambda scope: any(holds(item).of({**scope, name: one}) for one in self.of(scope)),
         )
 
+    def one(self, holds: Callable[[Term], Term], name: str = "other") -> Term:
+        """`holds` is true of exactly one item of a list."""
+        item = variable(name)
+        return Term(
+            f"{self.cel}.exists_one({name}, {holds(item).cel})",
+            lambda scope: sum(bool(holds(item).of({**scope, name: one})) for one in self.of(scope)) == 1,
+        )
+
     def mapped(self, to: Callable[[Term], Term], name: str = "item") -> Term:
         item = variable(name)
         return Term(

@@ -15,6 +15,7 @@ from modelslo.api.expression import Term, absent, first_of, literal, present, qu
 
 MAX_SLICES: Final = 20_000
 MAX_BURN_RATES: Final = 4
+MAX_VETOES: Final = 8
 # Labels that Prometheus itself gives a meaning to.
 RESERVED_LABELS: Final = ("le", "quantile", "__name__")
 HISTOGRAM_SUFFIXES: Final = ("_bucket", "_sum", "_count")
@@ -419,4 +420,30 @@ _ACROSS = (
     ),
 )
 
-RULES: Final = _INDICATOR + _OBJECTIVE + _ROLLOUT + _ACROSS
+_VETOES = this("vetoes")
+
+
+def _named_alone(veto: Term) -> Term:
+    return _VETOES.one(lambda other: other.get("name").equals(veto.get("name")))
+
+
+_GUARDRAILS = (
+    Rule(
+        name="vetoes-named-apart",
+        at="spec.guardrails",
+        field="vetoes",
+        holds=absent("vetoes") | _VETOES.each(_named_alone),
+        fault=first_of(
+            [
+                (
+                    (_VETOES.size() > index) & ~_named_alone(_VETOES.at(index)),
+                    text(_VETOES.at(index).get("name"), " is there twice"),
+                )
+                for index in range(MAX_VETOES)
+            ]
+        ),
+        mend="people and metrics know a veto by its name: give each its own",
+    ),
+)
+
+RULES: Final = _INDICATOR + _OBJECTIVE + _ROLLOUT + _ACROSS + _GUARDRAILS

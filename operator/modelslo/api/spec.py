@@ -21,6 +21,7 @@ ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern="^[a-z0-
 EnvName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[-._a-zA-Z][-._a-zA-Z0-9]*$")]
 # Where neither steps nor shadow are given. No default of the schema: the API server would write it beside a shadow.
 STEPS: Final = ("10%", "25%", "50%")
+VetoName = Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 ResultKey = Annotated[str, Field(min_length=1, max_length=63, pattern="^[-._a-zA-Z0-9]+$")]
 
 
@@ -297,10 +298,31 @@ class Cooldown(Part):
     retrain: Duration = Field("1d", description="After the start of a retrain, before the next one.")
 
 
+class Veto(Part):
+    """A sign that data upstream are broken. It stands while its query returns anything, like an alert without `for`."""
+
+    name: VetoName = Field(description="What people are told, such as features-stale.")
+    query: str = Field(
+        min_length=1,
+        max_length=2048,
+        pattern="\\S",
+        description="PromQL, as the expression of an alerting rule. The veto stands while it returns any sample, "
+        "whatever its value, 0 and NaN included: compare without bool, such as time() - "
+        "max(features_updated_seconds) > 3600. Sent as it is, to the Prometheus of the losses.",
+    )
+
+
 class Guardrails(Part):
-    """What may delay a decision."""
+    """What may stop or delay a decision."""
 
     cooldown: Cooldown = Field(default_factory=Cooldown)
+    vetoes: list[Veto] | None = Field(
+        None,
+        max_length=8,
+        description="While one of them stands, or cannot be read, nothing is started, advanced, promoted, rolled back "
+        "or retrained, and a canary is not compared. A canary whose pods never become available is rolled back all "
+        "the same.",
+    )
 
 
 class ModelSLOSpec(Part):

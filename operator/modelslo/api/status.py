@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
-from modelslo.api.spec import Part, Severity
+from modelslo.api.spec import Part, Severity, VetoName
 
 HISTORY_LENGTH = 10
 # A shadow that is forgotten while the window still holds its losses would count as seen by users.
@@ -32,6 +32,7 @@ Name = Annotated[str, Field(max_length=253)]  # of an object
 Version = Annotated[str, Field(max_length=256)]
 SegmentName = Annotated[str, Field(max_length=64)]
 MOST_SEGMENTS: Final = 8
+MOST_VETOES: Final = 8
 ResultText = Annotated[str, Field(max_length=1024)]
 
 
@@ -131,6 +132,14 @@ class Diagnosis(StatusPart):
     explanations: list[Explanation] = Field(
         max_length=3, description="All that were weighed, so that one can disagree."
     )
+
+
+class Vetoed(StatusPart):
+    """When vetoes of spec.guardrails stood last. It outlives a restart: slices of that time trigger no retrain."""
+
+    names: list[VetoName] = Field(max_length=MOST_VETOES, description="Those that stand, or stood last.")
+    since: datetime = Field(description="Since when one of them stands, or stood.")
+    lifted_at: datetime | None = Field(None, description="When none stood any more; absent while one stands.")
 
 
 class Comparison(StatusPart):
@@ -282,6 +291,7 @@ class ModelSLOStatus(StatusPart):
     burn_rates: list[BurnRateStatus] = Field(default_factory=list, max_length=4)
     drift: Drift | None = None
     diagnosis: Diagnosis | None = None
+    vetoed: Vetoed | None = None
     stable: Role | None = None
     stable_since: datetime | None = Field(None, description="Since when stable serves its version, as far as known.")
     canary: Role | None = None

@@ -20,7 +20,7 @@ from modelslo.decide.decision import Decision
 from modelslo.decide.reasons import Action
 from modelslo.decide.snapshot import Snapshot, Workload
 from modelslo.decide.transition import apply_decision, finish
-from modelslo.engine.asks import ask_for, selector_of
+from modelslo.engine.asks import ask_for, selector_of, vetoes_of
 from modelslo.engine.evaluate import evaluate, prepared, reported
 from modelslo.judge.judgement import Judgement, Memory
 from modelslo.judge.parameters import Parameters
@@ -73,7 +73,7 @@ def course(
     """The evaluations of grid times in (begin, end], Unix seconds. `named`: stable and canary, where a person chose."""
     spec = as_asked(spec)
     timing, model = parameters.timing, recording.header.model
-    selector = selector_of(spec)
+    selector, vetoes = selector_of(spec), vetoes_of(spec)
     roles = Roles(
         max(timing.max_age, _QUIET_CELLS * timing.interval), (named[0] or first_stable(recording.cells), named[1])
     )
@@ -89,7 +89,7 @@ def course(
         rollout = state.status.rollout
         if rollout is not None and state.memory.judged_since != rollout.judged_since.timestamp():
             state.memory, state.judged_at = Memory(), None  # begins with stable's history, as it does live
-        ask = ask_for(model, NOWHERE, selector, parameters, state.status, state.judged_at, tick)
+        ask = ask_for(model, NOWHERE, selector, parameters, state.status, state.judged_at, tick, vetoes)
         evidence = recording.evidence(replace(ask, since=max(ask.since, recording.header.since)))
         before = prepared(state.status, spec, parameters, snapshot, now)
         result = evaluate(spec, parameters, before, snapshot, state.memory, evidence, now)

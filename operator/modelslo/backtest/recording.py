@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, nan
 from typing import Any, Final
 
-from modelslo.observe.ask import Ask
+from modelslo.observe.ask import Ask, Veto
 from modelslo.observe.cells import Cell, on_common_edges
 from modelslo.observe.evidence import (
     STALENESS,
@@ -23,6 +23,8 @@ from modelslo.observe.evidence import (
     ModelKey,
     NoEvidence,
     SliceTable,
+    Stood,
+    VetoSeen,
 )
 from modelslo.observe.slices import PackedSlices, Row
 
@@ -39,7 +41,7 @@ class Header:
     """What a recording is of. Times in Unix seconds; ``series`` names the series that were read, as text.
 
     Cells of ``grid`` seconds cover (since, until]; the slices are of ``slice_length`` seconds. What was read is enough
-    to evaluate at the grid times in (begin, end].
+    to evaluate at the grid times in (begin, end]. ``vetoes`` are all queries of vetoes, under names of the recording.
     """
 
     model: ModelKey
@@ -52,6 +54,7 @@ class Header:
     last_slice: int
     begin: float
     end: float
+    vetoes: tuple[Veto, ...] = ()
 
     def line(self) -> str:
         plain = {
@@ -68,18 +71,21 @@ class Header:
             "begin": self.begin,
             "end": self.end,
         }
+        if self.vetoes:  # a recording without any is what it was before there were vetoes
+            plain["vetoes"] = {one.name: one.query for one in self.vetoes}
         return json.dumps(plain, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Cells in (since, until], and slices up to ``last_slice`` that no earlier chunk has."""
+    """Cells in (since, until], slices up to ``last_slice`` that no earlier chunk has, and when vetoes stood."""
 
     since: float
     until: float
     last_slice: int
     cells: tuple[Cell, ...]
     rows: tuple[Row, ...]
+    vetoes: tuple[VetoSeen, ...] = ()
 
     def line(self) -> str:
         plain = {
@@ -89,6 +95,10 @@ class Chunk:
             "cells": [_plain_cell(cell) for cell in self.cells],
             "slices": [[index, version, _plain(total), _plain(count)] for index, version, total, count in self.rows],
         }
+        if self.vetoes:
+            plain["vetoes"] = {
+                one.name: [[stood.at, _plain(stood.value), stood.series] for stood in one.stood] for one in self.vetoes
+            }
         return json.dumps(plain, separators=(",", ":"), allow_nan=False)
 
 
@@ -101,7 +111,7 @@ def chunk_of(evidence: Evidence, last_slice: int) -> Chunk:
     rows: list[Row] = []
     for one in evidence.slices.slices if evidence.slices is not None else ():
         rows += [(one.index, version, total, count) for version, (total, count) in sorted(one.by_version.items())]
-    return Chunk(evidence.since, evidence.at, last_slice, cells, tuple(rows))
+    return Chunk(evidence.since, evidence.at, last_slice, cells, tuple(rows), evidence.vetoes)
 
 
 def header_of(line: str) -> Header:
@@ -121,8 +131,9 @@ def header_of(line: str) -> Header:
             int(plain["lastSlice"]),
             float(plain["begin"]),
             float(plain["end"]),
+            tuple(Veto(str(name), str(query)) for name, query in plain.get("vetoes", {}).items()),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordingError(f"its first line is damaged ({error}): record anew into another file") from None
 
 
@@ -136,8 +147,9 @@ def chunk_in(line: str) -> Chunk:
             int(plain["lastSlice"]),
             tuple(_cell(one) for one in plain["cells"]),
             tuple((int(index), str(version), _number(a), _number(b)) for index, version, a, b in plain["slices"]),
+            tuple(VetoSeen(str(name), _stood(of)) for name, of in plain.get("vetoes", {}).items()),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordingError(f"a chunk is damaged ({error})") from None
 
 
@@ -149,6 +161,7 @@ class Recording:
         self.cells: list[Cell] = []
         self._ends: list[float] = []
         self._rows: dict[int, list[Row]] = {}
+        self._stood: dict[str, list[Stood]] = {one.query: [] for one in header.vetoes}
         self.until = header.since
         self.last_slice = header.first_slice - 1
         self._table: SliceTable | None = None
@@ -167,6 +180,11 @@ class Recording:
         self._ends += [cell.increment.end for cell in chunk.cells]
         for row in chunk.rows:
             self._rows.setdefault(row[0], []).append(row)
+        queries = {one.name: one.query for one in self.header.vetoes}
+        for veto in chunk.vetoes:
+            if veto.name not in queries:
+                raise RecordingError(f"a chunk tells of the veto {veto.name!r}, and the first line does not")
+            self._stood[queries[veto.name]] += veto.stood
         self.until, self.last_slice = chunk.until, chunk.last_slice
 
     def between(self, since: float, until: float) -> list[Cell]:
@@ -179,7 +197,9 @@ class Recording:
         newest = {cell.increment.version: cell.increment.end for cell in self.between(ask.until - STALENESS, ask.until)}
         if not cells and not newest:
             gap = Gap(NoEvidence.NO_DATA, f"Prometheus had no sample of {ask.selector.metric}_count then.")
-            return Evidence(ask.model, ask.since, ask.until, slices=self._slices(ask), gap=gap)
+            return Evidence(
+                ask.model, ask.since, ask.until, slices=self._slices(ask), gap=gap, vetoes=self._vetoes(ask)
+            )
         merged = on_common_edges(cells)
         return Evidence(
             ask.model,
@@ -191,7 +211,18 @@ class Recording:
             slices=self._slices(ask),
             notes=merged.notes,
             delay_edges=merged.delay_edges,
+            vetoes=self._vetoes(ask),
         )
+
+    def _vetoes(self, ask: Ask) -> tuple[VetoSeen, ...]:
+        """What was recorded of each; one that was not is not known."""
+        found = []
+        for veto in ask.vetoes:
+            stood = self._stood.get(veto.query)
+            if stood is not None:
+                first, last = (bisect_right(stood, at, key=_at) for at in (ask.since, ask.until))
+                found.append(VetoSeen(veto.name, tuple(stood[first:last])))
+        return tuple(found)
 
     def _slices(self, ask: Ask) -> SliceTable:
         """The table of the window; the same object while no slice has closed, as live."""
@@ -204,6 +235,14 @@ class Recording:
         rows = [row for index in range(after + 1, last + 1) for row in self._rows.get(index, ())]
         self._table = SliceTable(ask.slice_length, first, last, kept.moved(first, rows))
         return self._table
+
+
+def _at(stood: Stood) -> float:
+    return stood.at
+
+
+def _stood(plain: Iterable[Any]) -> tuple[Stood, ...]:
+    return tuple(Stood(float(at), _number(value), int(series)) for at, value, series in plain)
 
 
 def _plain_cell(cell: Cell) -> dict[str, Any]:

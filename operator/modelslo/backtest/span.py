@@ -11,8 +11,8 @@ from modelslo.api.status import ModelSLOStatus
 from modelslo.backtest.course import NOWHERE
 from modelslo.backtest.recording import Header, Recording
 from modelslo.backtest.variants import Variant
-from modelslo.engine.asks import ask_for, history, selector_of, slices_of
-from modelslo.observe.ask import Ask, Source
+from modelslo.engine.asks import ask_for, history, selector_of, slices_of, vetoes_of
+from modelslo.observe.ask import Ask, Source, Veto
 from modelslo.observe.evidence import ModelKey
 
 # Two hours at an interval of a minute: some megabytes of raw samples.
@@ -61,7 +61,17 @@ def header_for(variants: Sequence[Variant], model: ModelKey, begin: float, end: 
         need.last_slice,
         begin,
         end,
+        _vetoes(variants),
     )
+
+
+def _vetoes(variants: Sequence[Variant]) -> tuple[Veto, ...]:
+    """Each query of theirs once, under a name of its own: two variants may ask differently under one name."""
+    names: dict[str, str] = {}  # by query
+    for veto in (veto for one in variants for veto in vetoes_of(one.spec)):
+        taken = veto.name in names.values()
+        names.setdefault(veto.query, f"{veto.name}-{len(names)}" if taken else veto.name)
+    return tuple(Veto(name, query) for query, name in names.items())
 
 
 def misfit(header: Header, variants: Sequence[Variant], model: ModelKey) -> str:
@@ -73,6 +83,8 @@ def misfit(header: Header, variants: Sequence[Variant], model: ModelKey) -> str:
         return "it is of other series (spec.indicator)"
     if (header.grid, header.slice_length) != (wanted.grid, wanted.slice_length):
         return "it has another grid (spec.interval, spec.objective.slice)"
+    if not {one.query for one in wanted.vetoes} <= {one.query for one in header.vetoes}:
+        return "it does not have every query of spec.guardrails.vetoes"
     if (
         wanted.since < header.since
         or wanted.until > header.until
@@ -99,4 +111,5 @@ def asks_of(recording: Recording, variant: Variant, source: Source) -> Iterator[
             slice_length=header.slice_length,
             first_slice=recording.last_slice + 1,
             last_slice=max(recording.last_slice, min(closed, header.last_slice)),
+            vetoes=header.vetoes,
         )

@@ -16,7 +16,7 @@ from modelslo.cli.doctor_page import page
 from modelslo.cli.errors import NEGATIVE
 from modelslo.cli.ground import local_settings, sound_spec, source_for
 from modelslo.decide.revision import version_of
-from modelslo.engine.asks import selector_of
+from modelslo.engine.asks import selector_of, vetoes_of
 from modelslo.engine.settings import Settings
 from modelslo.judge.parameters import parameters_of
 from modelslo.judge.timing import timing_of
@@ -46,7 +46,7 @@ def examine(
     now = time.time() if now is None else now
     parameters = parameters_of(spec, timing_of(spec, scale=settings.time_scale, settle=settings.settle))
     source = source_for(spec, settings, prometheus_url)
-    seen = asyncio.run(look(ask_of(model, source, selector_of(spec), parameters, now), now))
+    seen = asyncio.run(look(ask_of(model, source, selector_of(spec), parameters, now), now, vetoes_of(spec)))
     found = findings(seen, spec, parameters, roles)
     return "\n".join(page(seen, parameters, roles, found)), not any(one.wrong for one in found)
 

@@ -78,7 +78,7 @@ def findings(look: Look, spec: ModelSLOSpec, parameters: Parameters, roles: tupl
     evidence = look.evidence
     if evidence.gap is not None and evidence.queries and evidence.queries[0].error:
         return [Finding(True, evidence.gap.message, _unreachable(look))]
-    found = [*_versions_named(spec, roles)]
+    found = [*_vetoes(look), *_versions_named(spec, roles)]
     if look.absence is not None:
         return [*_absent(look, look.absence), *found]
     found += [
@@ -94,6 +94,22 @@ def findings(look: Look, spec: ModelSLOSpec, parameters: Parameters, roles: tupl
     ]
     found += [Finding(True, f"An extra query failed: {failure}") for failure in look.failures]
     return found
+
+
+def _vetoes(look: Look) -> Iterator[Finding]:
+    for one in look.vetoes:
+        if one.failure:
+            yield Finding(True, one.failure)
+        elif one.value is not None:
+            nought = one.value == 0
+            yield Finding(
+                False,
+                f"The veto {one.veto.name!r} stands: nothing is decided, and a canary is not compared."
+                + (" Its value is 0, and any value lets it stand." if nought else ""),
+                "If it should not stand at 0, compare without bool: `x > 0` returns nothing where it is not so."
+                if nought
+                else "Mend what it tells of; it lifts by itself.",
+            )
 
 
 def _unreachable(look: Look) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import isfinite
 from statistics import median
@@ -14,12 +14,13 @@ from modelslo.cli.ground import observed
 from modelslo.engine.asks import ask_for
 from modelslo.judge.parameters import Parameters
 from modelslo.observe.answer import Answer, Series
-from modelslo.observe.ask import Ask, Selector, Source
+from modelslo.observe.ask import Ask, Selector, Source, Veto
 from modelslo.observe.batch import family_of, matchers
 from modelslo.observe.client import PrometheusClient
 from modelslo.observe.evidence import STALENESS, Evidence, ModelKey
 from modelslo.observe.failure import QueryFailure
-from modelslo.observe.promql import PART_LABEL, samples_query, selector
+from modelslo.observe.promql import PART_LABEL, encodable, samples_query, selector
+from modelslo.observe.vetoes import NO_UNICODE, stood_in, unknown
 
 DELAY_METRIC: Final = "ml_label_delay_seconds"
 QUANTILES: Final = (0.5, 0.9, 0.99)
@@ -62,6 +63,16 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
+class VetoLook:
+    """What a veto says at the time of the evidence; ``value`` is that of the first series. ``failure``: not known."""
+
+    veto: Veto
+    series: int = 0
+    value: float | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Everything seen. Times are Unix seconds by our clock, but those of samples, which are Prometheus'."""
 
@@ -74,6 +85,7 @@ class Look:
     twins: tuple[str, ...] = ()  # versions whose losses are there twice, with equal values
     delays: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # by version, at QUANTILES, in seconds
     failures: tuple[str, ...] = ()  # of the extra queries
+    vetoes: tuple[VetoLook, ...] = ()
 
 
 def ask_of(model: ModelKey, source: Source, chosen: Selector, parameters: Parameters, now: float) -> Ask:
@@ -82,16 +94,32 @@ def ask_of(model: ModelKey, source: Source, chosen: Selector, parameters: Parame
     return ask_for(model, source, chosen, parameters, ModelSLOStatus(), None, now // interval * interval)
 
 
-async def look(ask: Ask, now: float) -> Look:
-    """Asks Prometheus. Nothing is raised for what goes wrong there."""
+async def look(ask: Ask, now: float, vetoes: Sequence[Veto] = ()) -> Look:
+    """Asks Prometheus. Nothing is raised for what goes wrong there. `ask` is without vetoes: one that fails hides
+    the rest."""
     evidence = await observed(ask)
     if evidence.gap is not None and evidence.queries and evidence.queries[0].error:
         return Look(now, ask, evidence)
     client = PrometheusClient(ask.source.url, timeout=ask.source.timeout)
     try:
-        return _closer(ask, evidence, client, now)
+        seen = _vetoes(vetoes, client, round(ask.until * 1000))
+        return replace(_closer(ask, evidence, client, now), vetoes=seen)
     finally:
         client.close()
+
+
+def _vetoes(vetoes: Sequence[Veto], client: PrometheusClient, at: int) -> tuple[VetoLook, ...]:
+    return tuple(_veto(number, one, client, at) for number, one in enumerate(vetoes))
+
+
+def _veto(number: int, veto: Veto, client: PrometheusClient, at: int) -> VetoLook:
+    try:
+        if not encodable(veto.query):
+            raise QueryFailure(NO_UNICODE, culprit=True)
+        stood = stood_in(client.steps(veto.query, at, at, 1000), (at,), 1000)
+    except QueryFailure as failure:
+        return VetoLook(veto, failure=unknown(number, veto, failure).message)
+    return VetoLook(veto, stood[0].series, stood[0].value) if stood else VetoLook(veto)
 
 
 def _closer(ask: Ask, evidence: Evidence, client: PrometheusClient, now: float) -> Look:

@@ -18,6 +18,7 @@ def page(look: Look, parameters: Parameters, roles: Sequence[Role], found: Seque
         f"Prometheus {ask.source.url}, time-out {ask.source.timeout:g} s",
         f"Judged every {timing.interval:g} s, {timing.settle:g} s behind the scrapes; slices of {timing.slice:g} s",
         *_queries(look),
+        *_vetoes(look),
         *_series(look),
         *_versions(look, parameters, roles),
         *_delays(look),
@@ -42,6 +43,16 @@ def _queries(look: Look) -> list[str]:
             f"failed: {one.error}" if one.error else f"{one.series} series, {one.samples} samples, {one.seconds:.3f} s"
         )
         lines += [f"  {one.query}", f"    over {one.end - one.start:g} s up to {one.end:.3f}: {end}"]
+    return lines
+
+
+def _vetoes(look: Look) -> list[str]:
+    if not look.vetoes:
+        return []
+    lines = ["", f"Vetoes at {look.ask.until:.3f}"]
+    for one in look.vetoes:
+        says = f"stands: {one.series} series, the first is {one.value:g}" if one.value is not None else "does not stand"
+        lines += [f"  {one.veto.name}: {one.veto.query}", f"    {'not known' if one.failure else says}"]
     return lines
 
 

@@ -72,6 +72,8 @@ def _objective(status: ModelSLOStatus, now: datetime) -> list[str]:
     if status.drift is not None:
         drift = status.drift
         lines.append(f"drift   {drift.state}: e-value {number(drift.e_value, 2)} of {number(drift.threshold, 6)}")
+    if status.vetoed is not None and status.vetoed.lifted_at is None:
+        lines.append(f"veto    {', '.join(status.vetoed.names)}: stands for {age(status.vetoed.since, now)}")
     if status.breach_since is not None:
         lines.append(f"breach  for {age(status.breach_since, now)}")
     if status.last_evaluation_time is not None:

@@ -15,6 +15,7 @@ from modelslo.decide.retrain import wanted_retrain
 from modelslo.decide.revision import revision_of, version_of
 from modelslo.decide.rollout import desired_canary_replicas, never_available, step_started, steps_of
 from modelslo.decide.snapshot import Snapshot, Workload
+from modelslo.decide.veto import words_of
 from modelslo.judge.evalues import e_value
 from modelslo.judge.judgement import CanaryJudgement, Judgement, Verdict
 from modelslo.judge.parameters import Parameters
@@ -79,9 +80,9 @@ def decide(
 ) -> Decision:
     """The decision with every guardrail applied. Never acts on a judgement with a problem (the verdict law)."""
     wanted = _wanted(_Case(spec, parameters, status, snapshot, judgement, now))
-    veto = guard(wanted.action, spec, parameters.timing, status, now)
+    veto = guard(wanted.action, wanted.reason, spec, parameters.timing, status, judgement, now)
     if veto is None:
-        return wanted
+        return _while_vetoed(wanted, judgement)
     return replace(
         wanted,
         action=Action.HOLD,
@@ -90,6 +91,31 @@ def decide(
         vetoed=wanted.action,
         lifts_at=veto.lifts_at,
     )
+
+
+# Holds for which a standing veto is the better word: all is well, or the canary is being judged.
+_WAITING: Final = frozenset(
+    {
+        Reason.HEALTHY,
+        Reason.NO_CANARY,
+        Reason.IMMATURE,
+        Reason.INSUFFICIENT_DATA,
+        Reason.UNDECIDED,
+        Reason.NEAR_MARGIN,
+        Reason.AWAITING_APPROVAL,
+        Reason.DEADLINE_EXCEEDED,
+        Reason.DATA_INCIDENT,
+        Reason.BREACH_NOT_SUSTAINED,
+    }
+)
+
+
+def _while_vetoed(decision: Decision, judgement: Judgement) -> Decision:
+    """A Hold under a standing veto says so."""
+    if not judgement.standing or decision.action is not Action.HOLD or decision.reason not in _WAITING:
+        return decision
+    message = f"{words_of(judgement.standing)} {decision.message}"
+    return replace(decision, reason=Reason.DATA_INCIDENT, message=message)
 
 
 def _hold(reason: Reason, message: str, version: str | None = None) -> Decision:

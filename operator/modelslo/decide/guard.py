@@ -10,6 +10,8 @@ from typing import Final
 from modelslo.api.spec import Mode, ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
 from modelslo.decide.reasons import Action, Reason
+from modelslo.decide.veto import words_of
+from modelslo.judge.judgement import Judgement
 from modelslo.judge.timing import Timing
 
 
@@ -23,14 +25,29 @@ class Veto:
 @dataclass(frozen=True, slots=True)
 class _Case:
     action: Action
+    reason: Reason
     spec: ModelSLOSpec
     timing: Timing
     status: ModelSLOStatus
+    judgement: Judgement
     now: datetime
 
 
 def _suspended(case: _Case) -> Veto | None:
     return Veto(Reason.SUSPENDED, "spec.suspend is true.") if case.spec.suspend else None
+
+
+def _upstream(case: _Case) -> Veto | None:
+    """A veto on the data stands, or is not known. What does not rest on the losses goes on."""
+    if case.action is Action.ABANDON or case.reason in _WITHOUT_LOSSES:
+        return None
+    if case.judgement.standing:
+        return Veto(Reason.DATA_INCIDENT, words_of(case.judgement.standing))
+    if case.judgement.unknown_vetoes:
+        problem, names = case.judgement.problem, ", ".join(case.judgement.unknown_vetoes)
+        said = problem.message if problem is not None else ""
+        return Veto(Reason.VETO_UNKNOWN, said or f"Not known whether a veto stands: {names}.")
+    return None
 
 
 def _dry_run(case: _Case) -> Veto | None:
@@ -74,18 +91,29 @@ def _retrain_limit(case: _Case) -> Veto | None:
 
 
 _WRITES: Final = frozenset({Action.PROMOTE, Action.ROLLBACK, Action.RETRAIN})
-_GUARDS: Final[tuple[Callable[[_Case], Veto | None], ...]] = (_suspended, _dry_run, _cooldown, _retrain_limit)
+# Pods that never come up are no matter of data. Another template in the middle of a rollout runs already: only the
+# record follows, and it is judged afresh.
+_WITHOUT_LOSSES: Final = frozenset({Reason.CANARY_UNAVAILABLE, Reason.REVISION_CHANGED, Reason.STABLE_CHANGED})
+_GUARDS: Final[tuple[Callable[[_Case], Veto | None], ...]] = (
+    _suspended,
+    _upstream,
+    _dry_run,
+    _cooldown,
+    _retrain_limit,
+)
 
 
 def guard(
     action: Action,
+    reason: Reason,
     spec: ModelSLOSpec,
     timing: Timing,
     status: ModelSLOStatus,
+    judgement: Judgement,
     now: datetime,
 ) -> Veto | None:
-    """The first guardrail that stops `action`; None when it may go on. A Hold needs no leave."""
+    """The first guardrail that stops `action`, wanted for `reason`; None when it may go on. A Hold needs no leave."""
     if action is Action.HOLD:
         return None
-    case = _Case(action, spec, timing, status, now)
+    case = _Case(action, reason, spec, timing, status, judgement, now)
     return next((veto for one in _GUARDS if (veto := one(case)) is not None), None)

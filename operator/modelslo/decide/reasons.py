@@ -42,6 +42,7 @@ class Reason(StrEnum):
     DATA_INCIDENT = "DataIncident"
     VERSION_AMBIGUOUS = "VersionAmbiguous"
     VERSION_NOT_SEEN = "VersionNotSeen"
+    VETO_UNKNOWN = "VetoUnknown"  # a query of spec.guardrails.vetoes cannot be read
     # Hold, the user has to mend something
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
     HPA_CONFLICT = "HPAConflict"

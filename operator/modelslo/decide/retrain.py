@@ -7,6 +7,7 @@ from datetime import datetime
 from modelslo.api.spec import Severity
 from modelslo.api.status import ModelSLOStatus
 from modelslo.decide.reasons import Action, Reason
+from modelslo.decide.veto import stained_until
 from modelslo.judge.cause import Cause
 from modelslo.judge.drift import Health
 from modelslo.judge.judgement import Judgement
@@ -14,10 +15,12 @@ from modelslo.judge.parameters import Parameters
 
 
 def with_breach(status: ModelSLOStatus, parameters: Parameters, judgement: Judgement, now: datetime) -> ModelSLOStatus:
-    """Keeps since when the trigger is met. Unknown neither starts nor ends a breach; a canary or an operation does."""
-    if parameters.trigger is None or status.rollout is not None or status.operation is not None:
+    """Keeps since when the trigger is met. Unknown neither starts nor ends a breach; a canary, an operation or an
+    upstream veto does: what was lost while the data were broken is no drift."""
+    if parameters.trigger is None or status.rollout is not None or status.operation is not None or judgement.standing:
         return status.model_copy(update={"breach_since": None})
-    burning = None if judgement.problem is not None else _breached(parameters, parameters.trigger, judgement)
+    known = judgement.problem is None and stained_until(status, parameters, now) is None
+    burning = _breached(parameters, parameters.trigger, judgement) if known else None
     if burning is None or (burning and status.breach_since is not None):
         return status
     return status.model_copy(update={"breach_since": now if burning else None})
@@ -37,7 +40,17 @@ def wanted_retrain(
 ) -> tuple[Action, Reason, str] | None:
     """Retrain, or the Hold that says why not although the budget burns; None when all is well."""
     drift = next((one for one in judgement.explanations if one.cause is Cause.DRIFT), None)
-    if drift is None or not drift.supported or status.breach_since is None:
+    if drift is None or not drift.supported:
+        return None
+    stained = stained_until(status, parameters, now)
+    if stained is not None and status.vetoed is not None:
+        names = ", ".join(status.vetoed.names)
+        return (
+            Action.HOLD,
+            Reason.DATA_INCIDENT,
+            f"The budget burns, but slices from before the veto ({names}) was lifted count until {stained:%FT%TZ}.",
+        )
+    if status.breach_since is None:
         return None
     if judgement.cause is Cause.DATA_INCIDENT:
         why = next(one.evidence for one in judgement.explanations if one.cause is Cause.DATA_INCIDENT)

@@ -102,9 +102,10 @@ def with_ready_time(status: ModelSLOStatus, spec: ModelSLOSpec, snapshot: Snapsh
 
 def scene_of(status: ModelSLOStatus, stable_version: str | None) -> Scene:
     """What the judge has to know of the rollout."""
-    rollout = status.rollout
+    rollout, vetoed = status.rollout, status.vetoed
+    lifted = vetoed.lifted_at.timestamp() if vetoed is not None and vetoed.lifted_at is not None else None
     if rollout is None:
-        return Scene(stable_version=stable_version, shadows=hidden_of(status))
+        return Scene(stable_version=stable_version, shadows=hidden_of(status), lifted_at=lifted)
     return Scene(
         stable_version=rollout.stable_version,
         canary_version=rollout.version,
@@ -114,6 +115,7 @@ def scene_of(status: ModelSLOStatus, stable_version: str | None) -> Scene:
             for one in rollout.transitions
         ),
         shadows=hidden_of(status),
+        lifted_at=lifted,
     )
 
 

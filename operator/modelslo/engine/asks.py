@@ -10,7 +10,7 @@ from modelslo.api.spec import ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.timing import Timing
-from modelslo.observe.ask import Ask, Selector, Source
+from modelslo.observe.ask import Ask, Selector, Source, Veto
 from modelslo.observe.evidence import ModelKey
 
 # What is replayed after a restart when no canary is judged: enough for the sliding windows of the judge.
@@ -44,6 +44,10 @@ def selector_of(spec: ModelSLOSpec) -> Selector:
     )
 
 
+def vetoes_of(spec: ModelSLOSpec) -> tuple[Veto, ...]:
+    return tuple(Veto(one.name, one.query) for one in spec.guardrails.vetoes or ())
+
+
 def ask_for(
     model: ModelKey,
     source: Source,
@@ -52,6 +56,7 @@ def ask_for(
     status: ModelSLOStatus,
     judged_at: float | None,
     tick: float,
+    vetoes: tuple[Veto, ...] = (),
 ) -> Ask:
     """The ask of the evaluation of grid time `tick`; `judged_at` is the end of what was judged, None after a start."""
     timing = parameters.timing
@@ -67,6 +72,7 @@ def ask_for(
         slice_length=timing.slice,
         first_slice=first,
         last_slice=last,
+        vetoes=vetoes,
     )
 
 

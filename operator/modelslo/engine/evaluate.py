@@ -18,6 +18,7 @@ from modelslo.decide.rollout import scene_of, with_ready_time
 from modelslo.decide.shadow import with_users, with_users_of_all
 from modelslo.decide.snapshot import Snapshot
 from modelslo.decide.transition import with_parameters
+from modelslo.decide.veto import with_vetoed
 from modelslo.judge.judgement import Judgement, Memory, judge
 from modelslo.judge.parameters import Parameters
 from modelslo.observe.evidence import Evidence
@@ -56,7 +57,7 @@ def evaluate(
     """Judge and decide. `status` comes from :func:`prepared`, as it was when the evidence was asked for."""
     scene = scene_of(status, stable_version(spec, snapshot))
     judgement, memory = judge(parameters, memory, evidence, scene)
-    status = with_breach(status, parameters, judgement, now)
+    status = with_breach(with_vetoed(status, judgement, now), parameters, judgement, now)
     decision = decide(spec, parameters, status, snapshot, judgement, now)
     return Evaluation(judgement, memory, decision, status)
 

@@ -162,6 +162,7 @@ _GAUGES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "modelslo_drift_e_value": ("Evidence that stable drifts; an alarm at modelslo_drift_threshold.", ()),
     "modelslo_drift_threshold": ("Slices between two false alarms, on average at least.", ()),
     "modelslo_probable_cause": ("1 for the probable cause of a high loss; absent without one.", ("cause",)),
+    "modelslo_veto_standing": ("1 for each upstream veto that stands; absent otherwise.", ("veto",)),
     "modelslo_canary_verdict": ("1 good, 0 unknown, -1 bad; absent without a canary.", ()),
     "modelslo_canary_weight_ratio": ("Measured share of the canary in the users' traffic; 0 for a shadow.", ()),
     "modelslo_no_data": ("1 for the reason for which nothing is decided.", ("reason",)),
@@ -230,6 +231,8 @@ def _role(name: str, role: Role | None) -> Iterator[_Sample]:
 def _judged(judgement: Judgement) -> Iterator[_Sample]:
     if judgement.problem is not None:
         yield _Sample("modelslo_no_data", 1, (judgement.problem.reason,))
+    for veto in judgement.standing:
+        yield _Sample("modelslo_veto_standing", 1, (veto.name,))
     if judgement.canary is not None:
-        known = judgement.problem is None
+        known = judgement.problem is None and not judgement.standing
         yield _Sample("modelslo_canary_verdict", _VERDICTS.get(judgement.canary.verdict, 0.0) if known else 0.0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelslo.decide.reasons import Reason
-from modelslo.engine.asks import selector_of, source_of
+from modelslo.engine.asks import selector_of, source_of, vetoes_of
 from modelslo.engine.settings import Settings
 from modelslo.engine.views import Model
 from modelslo.judge.parameters import Parameters, parameters_of
 from modelslo.judge.timing import timing_of
-from modelslo.observe.ask import Selector, Source
+from modelslo.observe.ask import Selector, Source, Veto
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Plan:
     parameters: Parameters
     selector: Selector
     source: Source
+    vetoes: tuple[Veto, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +46,4 @@ def plan_of(model: Model, settings: Settings) -> Plan | Unfit:
         return Unfit(model.uid, model.generation, Reason.URL_NOT_ALLOWED, message)
     timing = timing_of(model.spec, scale=settings.time_scale, settle=settings.settle)
     parameters = parameters_of(model.spec, timing)
-    return Plan(model.uid, model.generation, parameters, selector_of(model.spec), source)
+    return Plan(model.uid, model.generation, parameters, selector_of(model.spec), source, vetoes_of(model.spec))

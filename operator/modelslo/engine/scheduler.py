@@ -220,10 +220,12 @@ class Scheduler:
             state.forget()
         if state.judged_at is not None and state.judged_at >= tick - timing.settle:
             return None  # judged already
-        rollout = model.status.rollout
-        if rollout is not None and state.memory.judged_since != rollout.judged_since.timestamp():
+        rollout, begun = model.status.rollout, state.judged_at is not None
+        if begun and rollout is not None and state.memory.judged_since != rollout.judged_since.timestamp():
             state.forget()  # the comparison begins with stable's history, as it does after a restart
-        return ask_for(key, plan.source, plan.selector, plan.parameters, model.status, state.judged_at, tick)
+        return ask_for(
+            key, plan.source, plan.selector, plan.parameters, model.status, state.judged_at, tick, plan.vetoes
+        )
 
     def _backing_off(self, state: ModelState) -> bool:
         """A model that trips the operator up is tried less and less often."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelslo.engine.plan import Plan, Unfit, plan_of
 from modelslo.engine.settings import Settings
 from modelslo.engine.trouble import Trouble
 from modelslo.engine.views import Model
 from modelslo.judge.judgement import Memory
+from modelslo.judge.parameters import Parameters
+from modelslo.observe.ask import Selector, Source
 from modelslo.observe.evidence import ModelKey
 
 _FIRST_DELAY = 1.0
@@ -85,11 +87,15 @@ class States:
     def _replan(self, state: ModelState, model: Model) -> None:
         before, state.plan = state.plan, plan_of(model, self._settings)
         state.clear()
-        same = (
-            isinstance(before, Plan)
-            and isinstance(state.plan, Plan)
-            and (before.parameters, before.selector, before.source)
-            == (state.plan.parameters, state.plan.selector, state.plan.source)
-        )
-        if not same:
+        after = state.plan
+        if not (isinstance(before, Plan) and isinstance(after, Plan)):
             state.forget()
+        elif _judged_by(before) != _judged_by(after) or before.vetoes != after.vetoes:
+            state.forget()
+            # With other vetoes fewer labels may count than before, and none was lost.
+            state.replaying = before.vetoes == after.vetoes
+
+
+def _judged_by(plan: Plan) -> tuple[Parameters, Selector, Source]:
+    """Without the vetoes."""
+    return replace(plan.parameters, vetoes=()), plan.selector, plan.source

@@ -1,6 +1,6 @@
 """Three ways to get worse, three answers (DESIGN section 1): bad version, drift, broken data.
 
-Holding for an incident needs positive evidence (volume, labels, coverage, delay), not just a high loss. All
+Holding for an incident needs positive evidence (volume, labels, coverage, delay, veto), not just a high loss. All
 explanations are kept with their evidence, so that a person can disagree.
 """
 
@@ -16,7 +16,7 @@ from modelslo.judge.drift import Health as Stability
 from modelslo.judge.drifting import Drifting
 from modelslo.judge.evalues import e_value
 from modelslo.judge.parameters import Parameters
-from modelslo.judge.upstream import signs_of
+from modelslo.judge.upstream import Sign, signs_of
 
 
 class Cause(StrEnum):
@@ -42,14 +42,16 @@ def explain(
     *,
     canary_worse: bool,
     jumped: bool = False,
+    vetoes: tuple[Sign, ...] = (),
 ) -> tuple[Cause, tuple[Explanation, ...]]:
     """The probable cause, and every explanation that was weighed.
 
-    `compared` is what is known of a canary, `jumped` that stable's own loss stands out while there is one.
+    `compared` is what is known of a canary, `jumped` that stable's own loss stands out while there is one, `vetoes`
+    what the user's own queries say of the data upstream.
     """
     found = (
         _version(compared, canary_worse),
-        _incident(parameters, arms, jumped),
+        _incident(parameters, arms, vetoes, jumped),
         _detected(drifting) if parameters.drift else _burnt(parameters, stable_health),
     )
     cause = next((one.cause for one in found if one.supported), Cause.NONE)
@@ -67,8 +69,8 @@ def _version(compared: Compared | None, worse: bool) -> Explanation:
     return Explanation(Cause.BAD_VERSION, worse, evidence)
 
 
-def _incident(parameters: Parameters, arms: Arms, jumped: bool) -> Explanation:
-    signs = signs_of(arms, parameters)
+def _incident(parameters: Parameters, arms: Arms, vetoes: tuple[Sign, ...], jumped: bool) -> Explanation:
+    signs = (*vetoes, *signs_of(arms, parameters))
     words = [one.words for one in signs if one.broken]
     if jumped:
         words.append("stable's own loss has jumped")

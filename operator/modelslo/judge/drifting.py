@@ -1,9 +1,10 @@
 """The e-detector on the closed slices of the live operator: does stable drift? Pure.
 
 Slices are what Prometheus is read for anyway, and read again after a restart. So there is no state to be kept: what is
-said follows from the table alone. The fold begins at a whole multiple of a day (less where the window is short), one to
-two of them ago. That only makes alarms rarer: the wealth M is at least 0 wherever it begins. What lies before is the
-baseline: variance and season.
+said follows from the table, and from when it is sound again, which status keeps. The fold begins at a whole multiple of
+a day (less where the window is short), one to two of them ago, and not before a veto on the data upstream was lifted.
+That only makes alarms rarer: the wealth M is at least 0 wherever it begins. What lies before is the baseline: variance
+and season.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from math import nan
+from math import inf, nan
 from typing import Final
 
 import numpy as np
@@ -43,23 +44,32 @@ class Drifting:
     start: int
     last: int
     detector: Detector = field(repr=False)
+    sound: float = -inf  # slices that begin before are left out (Unix s)
 
 
-def drifting_of(table: SliceTable, parameters: Parameters, version: str, before: Drifting | None = None) -> Drifting:
-    """What the slices of `version` say; `before` is what they said up to an earlier slice, and saves time only."""
+def drifting_of(
+    table: SliceTable,
+    parameters: Parameters,
+    version: str,
+    before: Drifting | None = None,
+    sound: float = -inf,
+) -> Drifting:
+    """What the slices of `version` that begin at `sound` or later say; `before` is what they said up to an earlier
+    slice, and saves time only."""
     rules = _rules(parameters)
     drift = DriftRules(
         parameters.target, parameters.timing.false_alarm_interval, parameters.timing.sustained_for, table.length
     )
     span = span_of(parameters, drift.blocks)
     start = max(table.first, (table.last + 1) // span * span - span)
-    if before is not None and (before.version, before.start) == (version, start) and before.last <= table.last:
+    known = None if before is None else (before.version, before.start, before.sound)
+    if before is not None and known == (version, start, sound) and before.last <= table.last:
         detector, after = before.detector, before.last
     else:
         detector, after = _baseline(table, parameters, rules, drift, start + 2 * span, start, version), start - 1
     for one in _between(table, after + 1, table.last):
         total, labels = one.by_version.get(version, (0.0, 0.0))
-        if labels > 0:
+        if labels > 0 and one.index * table.length >= sound:
             detector = closed(detector, rules, drift, Block(one.index, labels, total))
             detector = replace(detector, last_label=(one.index + 1) * table.length, gap=table.length)
     at = (table.last + 1) * table.length
@@ -74,6 +84,7 @@ def drifting_of(table: SliceTable, parameters: Parameters, version: str, before:
         start,
         table.last,
         detector,
+        sound,
     )
 
 

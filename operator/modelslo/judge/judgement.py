@@ -20,7 +20,9 @@ from modelslo.judge.drifting import Drifting, drifting_of
 from modelslo.judge.invalid import InvalidLosses, add_invalid
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.shadow import Shadow, hidden
+from modelslo.judge.upstream import vetoes_of
 from modelslo.judge.verdict import HARM, GateVerdict
+from modelslo.judge.vetoed import Standing, Vetoed, standing, unknown, vetoed
 from modelslo.observe.evidence import Evidence, Increment, SliceTable
 
 
@@ -37,6 +39,7 @@ class Unknown(StrEnum):
     LOW_COVERAGE = "LowCoverage"
     COVERAGE_DIFFERS = "CoverageDiffers"
     VERSION_NOT_SEEN = "VersionNotSeen"
+    VETO_UNKNOWN = "VetoUnknown"
 
 
 class Verdict(StrEnum):
@@ -62,7 +65,8 @@ class Scene:
 
     ``transitions`` are the stretches in which the canary's share changed (pods starting); they and the warm-up and the
     label delay behind them are not compared, because the canary's labels are younger than stable's then.
-    ``shadows``: no user sees these; the canary may be one of them.
+    ``shadows``: no user sees these; the canary may be one of them. ``lifted_at`` is when the last veto was lifted:
+    slices from before are no evidence of drift.
     """
 
     stable_version: str | None
@@ -70,6 +74,7 @@ class Scene:
     judged_since: float | None = None
     transitions: tuple[Span, ...] = ()
     shadows: tuple[Shadow, ...] = ()
+    lifted_at: float | None = None
 
     @property
     def shadow(self) -> bool:
@@ -97,7 +102,11 @@ class CanaryJudgement:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the evidence means at time ``at``. ``problem`` set: nothing may be decided from it."""
+    """What the evidence means at time ``at``. ``problem`` set: nothing may be decided from it.
+
+    ``standing`` are the user's vetoes that stand, ``unknown_vetoes`` the names of those that could not be read: with
+    either nothing is begun. ``vetoed_at`` is when one stood last, ``stood`` who did in this evidence.
+    """
 
     at: float
     health: Health | None
@@ -108,6 +117,10 @@ class Judgement:
     explanations: tuple[Explanation, ...]
     problem: Problem | None
     drifting: Drifting | None = None
+    standing: tuple[Standing, ...] = ()
+    unknown_vetoes: tuple[str, ...] = ()
+    vetoed_at: float | None = None
+    stood: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +137,7 @@ class Memory:
     stable_health: Health | None = None
     drifting: Drifting | None = None
     nan: Mapping[str, bool] = field(default_factory=dict)
+    vetoed: float | None = None  # when a veto stood last
 
 
 def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Scene) -> tuple[Judgement, Memory]:
@@ -135,18 +149,23 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
     memory = _fresh_if_changed(memory, scene)
     memory = _take_slices(parameters, memory, evidence, scene)
     if evidence.gap is None:
+        ends = vetoed(evidence, memory.vetoed)
         for group in _by_time(evidence.increments):
-            memory = _take(parameters, memory, group, evidence, scene)
+            memory = _take(parameters, memory, group, evidence, scene, ends)
+        if ends.ends:
+            memory = replace(memory, vetoed=ends.ends[-1])
     problem = _problem(parameters, memory, evidence, scene)
     canary = _canary(parameters, memory, scene, evidence.at) if scene.canary_version is not None else None
+    stands, silent = standing(evidence), unknown(evidence, parameters.vetoes)
     cause, explanations = explain(
         parameters,
         memory.arms,
         memory.stable_health,
         memory.drifting,
         canary.compared if canary is not None else None,
-        canary_worse=_worse(canary),
+        canary_worse=_worse(canary) and not stands,  # whose data are broken may well be worse
         jumped=memory.comparison.gate.watch.frozen,
+        vetoes=vetoes_of(stands, parameters.vetoes, silent),
     )
     return (
         Judgement(
@@ -159,6 +178,10 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
             explanations=explanations,
             problem=problem,
             drifting=memory.drifting,
+            standing=stands,
+            unknown_vetoes=silent,
+            vetoed_at=memory.vetoed,
+            stood=tuple(one.name for one in evidence.vetoes if one.stood),
         ),
         memory,
     )
@@ -191,10 +214,15 @@ def _take_slices(parameters: Parameters, memory: Memory, evidence: Evidence, sce
         stable_health=health_of(table, parameters, frozenset({stable}), memory.stable_health)
         if stable is not None
         else None,
-        drifting=drifting_of(table, parameters, stable, memory.drifting)
+        drifting=drifting_of(table, parameters, stable, memory.drifting, _sound_since(parameters, scene))
         if stable is not None and parameters.drift
         else None,
     )
+
+
+def _sound_since(parameters: Parameters, scene: Scene) -> float:
+    """From when on labels are of predictions that no veto was on."""
+    return -inf if scene.lifted_at is None else scene.lifted_at + parameters.timing.delay
 
 
 def _by_time(increments: tuple[Increment, ...]) -> list[tuple[Increment, ...]]:
@@ -206,7 +234,12 @@ def _by_time(increments: tuple[Increment, ...]) -> list[tuple[Increment, ...]]:
 
 
 def _take(
-    parameters: Parameters, memory: Memory, cell: tuple[Increment, ...], evidence: Evidence, scene: Scene
+    parameters: Parameters,
+    memory: Memory,
+    cell: tuple[Increment, ...],
+    evidence: Evidence,
+    scene: Scene,
+    ends: Vetoed,
 ) -> Memory:
     """Takes the increments of one grid cell of `evidence`."""
     nan = dict(memory.nan)
@@ -218,9 +251,12 @@ def _take(
     if stable is None or canary is None or nan.get(stable, False):
         return memory
     start = cell[0].start
-    memory = _take_invalid(memory, cell, stable, canary) if _begun(scene, start) else memory
+    clear = ends.since(start, cell[0].end)
+    # Labels come up to the delay after what they are of.
+    sound = clear >= parameters.timing.delay
     if not _begun(scene, start):
-        return replace(memory, comparison=remembered(memory.comparison, cell, stable))
+        return replace(memory, comparison=remembered(memory.comparison, cell, stable)) if sound else memory
+    memory = _take_invalid(memory, cell, stable, canary) if sound else memory
     comparison = compared(
         memory.comparison,
         parameters,
@@ -229,7 +265,7 @@ def _take(
         stable,
         canary,
         delay_edges=evidence.delay_edges,
-        settled=settled(scene, start, parameters.timing.warmup),
+        settled=min(clear, settled(scene, start, parameters.timing.warmup)),
     )
     return replace(memory, comparison=comparison)
 
@@ -330,6 +366,9 @@ def _problem(parameters: Parameters, memory: Memory, evidence: Evidence, scene: 
             f"The loss sum of the stable version {stable!r} is not a finite number: the exporter let a NaN or an "
             "infinite loss into it. Nothing is decided until it is finite again (restart the exporter).",
         )
+    silent = unknown(evidence, parameters.vetoes)
+    if silent:  # what is missing never acts, however it came to be missing
+        return Problem(Unknown.VETO_UNKNOWN, f"Not known whether a veto stands: {', '.join(silent)}.")
     return _label_problem(parameters, memory, evidence.at, scene)
 
 

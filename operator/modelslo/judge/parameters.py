@@ -57,9 +57,13 @@ class Parameters:
     trigger: Severity | None
     drift: bool = False  # the e-detector triggers a retrain, not the burn rate
     delays: bool = False  # a histogram tells the label delays
+    vetoes: tuple[str, ...] = ()  # names of those that must be known before anything is decided
 
     def gate_digest(self) -> str:
-        """Changes whenever judging of a canary must start afresh (E = 1)."""
+        """Changes whenever judging of a canary must start afresh (E = 1).
+
+        Vetoes are not in it: with another one the history is replayed, and what came while it stood is left out.
+        """
         times = (self.timing.interval, self.timing.delay, self.timing.warmup, self.timing.settle, self.timing.tempo)
         frozen = (_SCHEMA, self.gate, self.delays, *times)
         return hashlib.sha256(repr(frozen).encode()).hexdigest()[:16]
@@ -85,6 +89,7 @@ def parameters_of(spec: ModelSLOSpec, timing: Timing) -> Parameters:
         trigger=spec.retrain.trigger.burn_rate if spec.retrain else None,
         drift=spec.retrain is not None and spec.retrain.trigger.type is Trigger.DRIFT,
         delays=spec.indicator.labels.delay_metric is not None,
+        vetoes=tuple(one.name for one in spec.guardrails.vetoes or ()),
     )
 
 

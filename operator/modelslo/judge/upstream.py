@@ -12,6 +12,7 @@ from typing import Final
 
 from modelslo.judge.arms import Arms, Count
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.vetoed import Standing
 
 # Less than a fifth, or more than five times, of the pace before: something upstream broke.
 _LEAST_PACE: Final = 0.2
@@ -52,6 +53,15 @@ def signs_of(arms: Arms, parameters: Parameters) -> tuple[Sign, ...]:
         _delay(counts, timing.delay),
     )
     return tuple(one for one in found if one is not None)
+
+
+def vetoes_of(standing: Sequence[Standing], names: Sequence[str], unknown: Sequence[str]) -> tuple[Sign, ...]:
+    """One sign for each veto that stands; otherwise one for all, where the ModelSLO has any."""
+    if standing:
+        return tuple(Sign(True, one.words) for one in standing)
+    if unknown:
+        return (Sign(False, f"not known whether a veto stands: {', '.join(unknown)}"),)
+    return (Sign(False, f"no veto stands: {', '.join(names)}"),) if names else ()
 
 
 def _cuts(length: int) -> tuple[int, int, int]:

@@ -34,8 +34,19 @@ class Selector:
 
 
 @dataclass(frozen=True, slots=True)
+class Veto:
+    """A query that returns something while the data upstream are broken."""
+
+    name: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """Increments in (since, until] in cells of ``grid`` seconds, and the slices [first_slice, last_slice]."""
+    """Increments in (since, until] in cells of ``grid`` seconds, and the slices [first_slice, last_slice].
+
+    ``vetoes`` are asked at the ends of the cells, in the order of the spec.
+    """
 
     model: ModelKey
     source: Source
@@ -46,3 +57,4 @@ class Ask:
     slice_length: float
     first_slice: int
     last_slice: int
+    vetoes: tuple[Veto, ...] = ()

@@ -36,6 +36,7 @@ class NoEvidence(StrEnum):
     QUERY_TIMEOUT = "QueryTimeout"
     QUERY_WARNING = "QueryWarning"  # an answer with warnings may be partial
     HISTORY_SHORT = "HistoryShort"
+    VETO_UNKNOWN = "VetoUnknown"  # a veto of the user cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,23 @@ class SliceTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Stood:
+    """A veto stood at the end ``at`` of a cell: so many series, and the value of the first, which may be NaN."""
+
+    at: float
+    value: float
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class VetoSeen:
+    """A veto that could be read over (since, at] of its evidence, and the cells at whose ends it stood, ascending."""
+
+    name: str
+    stood: tuple[Stood, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class QueryRecord:
     """One query and what came of it, for the record."""
 
@@ -125,7 +143,8 @@ class Evidence:
     ``edges`` are the finite upper bounds of the loss buckets, ``delay_edges`` those of the label delays (s).
     ``newest`` is the time of the newest sample per version.
     ``gap`` says that the increments are missing; ``slice_gap`` that the slices are. ``notes`` are remarks for a person
-    about data that were left out.
+    about data that were left out. ``vetoes`` are those that could be read; while one cannot, the losses are not read
+    either, and ``gap`` says which.
     """
 
     model: ModelKey
@@ -140,3 +159,4 @@ class Evidence:
     queries: tuple[QueryRecord, ...] = ()
     notes: tuple[str, ...] = ()
     delay_edges: tuple[float, ...] = ()
+    vetoes: tuple[VetoSeen, ...] = ()

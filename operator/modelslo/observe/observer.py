@@ -1,8 +1,9 @@
 """Reads the evidence of many models in few queries.
 
 One query fetches the raw samples of up to 200 models since the last evaluation, another one their slices when a slice
-has closed. What was read last is kept per model: positions in the series, and closed slices. All of it can be lost; it
-is read again from Prometheus, with the same result.
+has closed. Vetoes are read first: where one is not known, nothing could be decided, and the losses are read when it is,
+as after an outage. What was read last is kept per model: positions in the series, and closed slices. All of it can be
+lost; it is read again from Prometheus, with the same result.
 """
 
 from __future__ import annotations
@@ -18,13 +19,23 @@ from modelslo.observe.batch import batches, family_of, matchers, unaskable
 from modelslo.observe.bisect import Suspects, in_pieces
 from modelslo.observe.cells import Cell, Cursor, Merged, advance, boundaries, on_common_edges
 from modelslo.observe.client import MOST_BYTES
-from modelslo.observe.evidence import STALENESS, Evidence, Gap, ModelKey, NoEvidence, QueryRecord, SliceTable
+from modelslo.observe.evidence import (
+    STALENESS,
+    Evidence,
+    Gap,
+    ModelKey,
+    NoEvidence,
+    QueryRecord,
+    SliceTable,
+    VetoSeen,
+)
 from modelslo.observe.failure import QueryFailure
 from modelslo.observe.gather import gather
 from modelslo.observe.pool import Query, QueryPool, Round, Stats
 from modelslo.observe.promql import samples_query, slice_query
 from modelslo.observe.series import STALENESS_MS
 from modelslo.observe.slices import History, Missing, Row, extended, missing, rows_of
+from modelslo.observe.vetoes import VetoRound
 
 # Models times grid cells in one answer of raw samples: a replay comes in pieces that fit into memory.
 _MOST_CELLS: Final = 1200
@@ -45,6 +56,7 @@ class _Reading:
     gap: Gap | None = None
     slice_gap: Gap | None = None
     queries: list[QueryRecord] = field(default_factory=list)
+    vetoes: tuple[VetoSeen, ...] = ()
 
 
 @dataclass(slots=True)
@@ -73,6 +85,9 @@ class Observer:
         self._pool = QueryPool(threads, most_bytes=most_bytes, seen=seen)
         self._known: dict[ModelKey, _Known] = {}
         self._sample_suspects, self._slice_suspects = Suspects(), Suspects()
+        # Models with a veto that could not be read last time: nobody else waits for it again.
+        self._veto_suspects: set[ModelKey] = set()
+        self._veto_places = asyncio.Semaphore(max(1, threads // 4))
 
     @property
     def stats(self) -> Stats:
@@ -83,6 +98,7 @@ class Observer:
         self._known.pop(model, None)
         self._sample_suspects.models.discard(model)
         self._slice_suspects.models.discard(model)
+        self._veto_suspects.discard(model)
 
     def close(self) -> None:
         self._pool.close()
@@ -96,8 +112,9 @@ class Observer:
             if problem is not None:
                 reading.gap = reading.slice_gap = Gap(NoEvidence.QUERY_ERROR, problem)
         sound = [reading.ask for reading in readings.values() if reading.gap is None]
+        vetoes = VetoRound(self._pool, self._veto_places)
         await asyncio.gather(
-            *(self._read_samples(batch, readings, round_) for batch in self._sample_batches(sound)),
+            *(self._read_vetoes_and_samples(group, readings, vetoes, round_) for group in self._by_vetoes(sound)),
             *(self._read_slices(wanted, batch, readings, round_) for wanted, batch in self._slice_batches(sound)),
         )
         return {model: self._evidence(reading) for model, reading in readings.items()}
@@ -108,6 +125,33 @@ class Observer:
         if known is None or _series_of(known.ask) != _series_of(ask):
             known = self._known[ask.model] = _Known(ask)
         return known
+
+    # Vetoes
+
+    def _by_vetoes(self, asks: Sequence[Ask]) -> list[list[Ask]]:
+        """Who waits for whose vetoes: models without any for none, sound ones not for those that failed before."""
+        groups: dict[Hashable, list[Ask]] = {}
+        for ask in asks:
+            key = ask.model in self._veto_suspects if ask.vetoes else None
+            groups.setdefault(key, []).append(ask)
+        return list(groups.values())
+
+    async def _read_vetoes_and_samples(
+        self, asks: Sequence[Ask], readings: dict[ModelKey, _Reading], vetoes: VetoRound, round_: Round
+    ) -> None:
+        # A veto that takes too long says nothing of the queries for losses.
+        apart = Round()
+        watched = [ask for ask in asks if ask.vetoes]
+        for ask, found in zip(
+            watched, await asyncio.gather(*(vetoes.answered(ask, apart) for ask in watched)), strict=True
+        ):
+            reading = readings[ask.model]
+            reading.vetoes, reading.gap = found.seen, found.gap
+            reading.queries += found.queries
+            (self._veto_suspects.discard if found.gap is None else self._veto_suspects.add)(ask.model)
+        # A model may be gone by now.
+        known = [ask for ask in asks if readings[ask.model].gap is None and ask.model in self._known]
+        await asyncio.gather(*(self._read_samples(batch, readings, round_) for batch in self._sample_batches(known)))
 
     # Raw samples
 
@@ -236,6 +280,7 @@ class Observer:
             slice_gap=reading.slice_gap,
             queries=tuple(reading.queries),
             notes=merged.notes,
+            vetoes=reading.vetoes,
         )
 
 

@@ -307,6 +307,12 @@ RULE_ROWS: Final = (
         f"{_RETRAIN}.trigger.falseAlarmInterval",
         ("1h is not longer than trigger.sustainedFor (1h)", "such as 90d"),
     ),
+    Bad(
+        "vetoes-named-apart",
+        {"spec.guardrails": {"vetoes": [{"name": "late", "query": "a > 1"}, {"name": "late", "query": "b > 1"}]}},
+        "spec.guardrails.vetoes",
+        ("late is there twice", "give each its own"),
+    ),
 )
 
 # What the schema alone refuses. The words are those that both the API server and Python say.
@@ -356,6 +362,24 @@ SCHEMA_ROWS: Final = (
         {f"{_RETRAIN}.limits.maxRuns": 11},
         f"{_RETRAIN}.limits.maxRuns",
         ("11", "less than or equal to 10"),
+    ),
+    Bad(
+        "name of a veto",
+        {"spec.guardrails": {"vetoes": [{"name": "Feature Lag", "query": "a > 1"}]}},
+        "spec.guardrails.vetoes[0].name",
+        ("Feature Lag", "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
+    ),
+    Bad(
+        "veto without a query",
+        {"spec.guardrails": {"vetoes": [{"name": "late", "query": " "}]}},
+        "spec.guardrails.vetoes[0].query",
+        ("\\S",),
+    ),
+    Bad(
+        "too many vetoes",
+        {"spec.guardrails": {"vetoes": [{"name": f"v{number}", "query": "a"} for number in range(9)]}},
+        "spec.guardrails.vetoes",
+        ("8",),
     ),
     Bad("no steps", {f"{_ROLLOUT}.steps": []}, f"{_ROLLOUT}.steps", ("at least 1",)),
     Bad(

@@ -30,6 +30,7 @@ from modelslo.api.status import (
     ShadowRun,
     Sli,
     Transition,
+    Vetoed,
 )
 
 _AT: Final = datetime(2026, 11, 22, 19, 30, tzinfo=UTC)
@@ -74,6 +75,7 @@ FULL_STATUS: Final = ModelSLOStatus(
             Explanation(cause="Drift", supported=True, evidence="burning"),
         ],
     ),
+    vetoed=Vetoed(names=["features-stale"], since=_AT, lifted_at=_AT),
     drift=Drift(state="Healthy", e_value=3.2, threshold=25920.0),
     stable=Role(version="v7", replicas=3, loss=0.3, samples=380, traffic_share=0.9),
     stable_since=_AT,

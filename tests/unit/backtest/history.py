@@ -14,7 +14,7 @@ from modelslo.backtest.span import asks_of, header_for
 from modelslo.backtest.variants import Variant, variants_of
 from modelslo.engine.settings import Settings
 from modelslo.observe.ask import Ask, Source
-from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey, SliceTable
+from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey, SliceTable, Stood, VetoSeen
 from modelslo.observe.slices import PackedSlices, Row
 
 MODEL = ModelKey("shop", "fraud")
@@ -61,9 +61,20 @@ def increment(one: Served, start: float, chance: np.random.Generator) -> Increme
 
 
 class World:
-    """What a Prometheus would have: cells and slices of everything that was served."""
+    """What a Prometheus would have: cells and slices of everything that was served.
 
-    def __init__(self, served: Sequence[Served], hours: float, before: float = 12.0, seed: int = 1) -> None:
+    Every veto stands from one time to another (s after BEGIN), `broken`.
+    """
+
+    def __init__(
+        self,
+        served: Sequence[Served],
+        hours: float,
+        before: float = 12.0,
+        seed: int = 1,
+        broken: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        self.broken = broken
         chance = np.random.default_rng(seed)
         self.increments = [
             increment(one, BEGIN + at, chance)
@@ -77,7 +88,14 @@ class World:
         slices = PackedSlices(sorted(self.rows(ask)))
         table = SliceTable(ask.slice_length, ask.first_slice, ask.last_slice, slices)
         newest = {one.version: one.end for one in found}
-        return Evidence(ask.model, ask.since, ask.until, found, EDGES if found else (), newest, table)
+        edges = EDGES if found else ()
+        return Evidence(ask.model, ask.since, ask.until, found, edges, newest, table, vetoes=self.vetoes(ask))
+
+    def vetoes(self, ask: Ask) -> tuple[VetoSeen, ...]:
+        since, until = (BEGIN + at for at in self.broken)
+        ends = np.arange(ask.until, ask.since, -ask.grid).tolist()[::-1]
+        stood = tuple(Stood(at, 1.0, 1) for at in ends if since <= at < until)
+        return tuple(VetoSeen(one.name, stood) for one in ask.vetoes)
 
     def rows(self, ask: Ask) -> list[Row]:
         def key(one: Increment) -> tuple[int, str]:

@@ -184,3 +184,38 @@ def test_it_decides_what_the_live_operator_decides_at_the_same_time(
     asyncio.run(play())
     assert live == backtested
     assert len(backtested) == 2
+
+
+VETOED = {**RAW, "guardrails": {"vetoes": [{"name": "features-stale", "query": "lag > 900"}]}}
+
+
+def test_a_veto_of_history_holds_as_it_would_have_held() -> None:
+    """A canary that is worse from its first hour on; a veto stands until the third."""
+    world = World(BAD, HOURS, broken=(1.2 * HOUR, 3 * HOUR))
+    free, held = run(world), run(world, raw=VETOED)
+    assert acts(free) == acts(held) == [("Start", "v2"), ("Rollback", "v2")]
+
+    def at(moments: list[Moment]) -> float:
+        return next(one.at.timestamp() - BEGIN for one in moments if one.decision.action is Action.ROLLBACK)
+
+    assert at(free) < 2 * HOUR
+    assert at(held) > 3 * HOUR
+    during = [one for one in held if 1.3 * HOUR < one.at.timestamp() - BEGIN < 3 * HOUR]
+    assert {one.decision.reason for one in during} == {Reason.DATA_INCIDENT}
+
+
+def test_a_start_waits_for_the_veto_to_lift() -> None:
+    found = run(World(BAD, HOURS, broken=(0.5 * HOUR, 2 * HOUR)), raw=VETOED)
+    start = next(one for one in found if one.decision.action is Action.START)
+    assert 2 * HOUR < start.at.timestamp() - BEGIN < 2.1 * HOUR
+    assert any(one.decision.vetoed is Action.START for one in found)
+
+
+def test_what_if_there_were_no_veto() -> None:
+    of = variants("spec.guardrails.vetoes=[]", raw=VETOED)
+    recording = recorded(World(BAD, HOURS, broken=(0.5 * HOUR, HOURS * HOUR)), HOURS, of)
+    ends = (BEGIN, BEGIN + HOURS * HOUR)
+    assert [acts(list(course(one.spec, one.parameters, recording, *ends))) for one in of] == [
+        [],
+        [("Start", "v2"), ("Rollback", "v2")],
+    ]

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslo.backtest.course import course
-from modelslo.backtest.recording import Chunk, Recording, RecordingError, chunk_in, header_of
-from modelslo.backtest.span import asks_of, misfit
+from modelslo.backtest.recording import Chunk, Recording, RecordingError, chunk_in, chunk_of, header_of
+from modelslo.backtest.span import asks_of, header_for, misfit
 from modelslo.cli.backtest_tape import Tape, load
 from modelslo.cli.errors import CommandError
 from modelslo.engine.asks import slices_of
-from modelslo.observe.ask import Ask, Source
+from modelslo.observe.ask import Ask, Source, Veto
 from modelslo.observe.cells import Cell
-from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey
-from tests.unit.backtest.history import BEGIN, EDGES, HOUR, MODEL, Served, World, recorded, variants
+from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey, Stood, VetoSeen
+from tests.unit.backtest.history import BEGIN, EDGES, HOUR, MODEL, RAW, Served, World, recorded, variants
 
 HOURS = 6.0
 WORLD = World([Served("v1", 1.0, 10), Served("v2", 1.3, 4, since=HOUR)], HOURS)
@@ -193,3 +193,53 @@ def test_a_chunk_out_of_order_is_refused() -> None:
 def test_infinite_sums_survive() -> None:
     one = Increment(0.0, 60.0, "v1", "", Losses(1.0, inf), 1.0)
     assert chunk_in(Chunk(0.0, 60.0, 0, (Cell(one, ()),), ()).line()).cells[0].increment.losses.total == inf
+
+
+VETOED = {**RAW, "guardrails": {"vetoes": [{"name": "features-stale", "query": "lag > 900"}]}}
+
+
+def test_when_vetoes_stood_is_kept(tmp_path: Path) -> None:
+    # Given a recording of a world in which a veto stood for a while
+    world = World([Served("v1", 1.0, 10)], HOURS, broken=(HOUR, 2 * HOUR))
+    of = variants(raw=VETOED)
+    recording = Recording(header_for(of, MODEL, BEGIN, BEGIN + HOURS * HOUR))
+    path = tmp_path / "x.jsonl"
+    tape = Tape(path, recording.header)
+    for ask in asks_of(recording, of[0], Source("", 1.0)):
+        chunk = chunk_of(world.evidence(ask), ask.last_slice)
+        tape.add(chunk)
+        recording.add(chunk)
+    tape.close()
+    # When it is read again
+    found = load(path)
+    assert found is not None
+    # Then each evaluation is told of its own time, whatever the veto is called now
+    ask = replace(ask, since=BEGIN + HOUR - 60, until=BEGIN + HOUR + 60, vetoes=(Veto("renamed", "lag > 900"),))
+    assert found.evidence(ask).vetoes == (
+        VetoSeen("renamed", (Stood(BEGIN + HOUR, 1.0, 1), Stood(BEGIN + HOUR + 60, 1.0, 1))),
+    )
+    later = replace(ask, since=BEGIN + 3 * HOUR, until=BEGIN + 3 * HOUR + 60)
+    assert found.evidence(later).vetoes == (VetoSeen("renamed"),)
+    # And a query that was not asked is not known
+    assert found.evidence(replace(ask, vetoes=(Veto("other", "x > 1"),))).vetoes == ()
+
+
+def test_a_recording_without_the_vetoes_does_not_serve() -> None:
+    without, watched = recorded(WORLD, HOURS).header, header_for(variants(raw=VETOED), MODEL, BEGIN, BEGIN + HOUR)
+    assert "guardrails.vetoes" in misfit(without, variants(raw=VETOED), MODEL)
+    assert "vetoes" not in without.line()
+    assert misfit(watched, variants(), MODEL) == ""
+    assert header_of(watched.line()) == watched
+
+
+def test_two_queries_of_one_name_are_both_recorded() -> None:
+    other = "spec.guardrails.vetoes=[{name: features-stale, query: 'lag > 60'}]"
+    header = header_for(variants(other, raw=VETOED), MODEL, BEGIN, BEGIN + HOUR)
+    assert header.vetoes == (Veto("features-stale", "lag > 900"), Veto("features-stale-1", "lag > 60"))
+
+
+def test_a_chunk_that_tells_of_a_veto_that_was_not_asked_is_refused() -> None:
+    recording = Recording(recorded(WORLD, HOURS).header)
+    chunk = Chunk(recording.until, recording.until + 60, 0, (), (), (VetoSeen("x"),))
+    with pytest.raises(RecordingError, match="the veto 'x'"):
+        recording.add(chunk_in(chunk.line()))

@@ -150,3 +150,9 @@ def test_good_resource_stays_as_it_is() -> None:
     before = repr(GOOD)
     description(body(full_status_json()), NOW)
     assert repr(GOOD) == before
+
+
+def test_a_standing_veto_is_told_with_its_time() -> None:
+    vetoed = {"names": ["features-stale", "switch"], "since": "2026-11-22T19:30:00Z"}
+    lines = description(body(full_status_json() | {"vetoed": vetoed}), NOW)
+    assert "  veto    features-stale, switch: stands for 30m" in lines

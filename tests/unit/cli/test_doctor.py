@@ -11,12 +11,12 @@ from modelslo.api.resource import parse_spec
 from modelslo.api.spec import ModelSLOSpec, Shadow
 from modelslo.cli.doctor import roles_of
 from modelslo.cli.doctor_find import Role, findings, shares
-from modelslo.cli.doctor_look import Absence, Found, Look, Matcher, ask_of
+from modelslo.cli.doctor_look import Absence, Found, Look, Matcher, VetoLook, ask_of
 from modelslo.cli.doctor_page import page
 from modelslo.engine.asks import selector_of
 from modelslo.judge.parameters import Parameters, parameters_of
 from modelslo.judge.timing import timing_of
-from modelslo.observe.ask import Source
+from modelslo.observe.ask import Source, Veto
 from modelslo.observe.evidence import Evidence, Gap, Increment, Losses, ModelKey, NoEvidence, QueryRecord
 
 NOW = 1_800_000_000.0
@@ -71,6 +71,23 @@ def said(of: ModelSLOSpec, seen: Look, roles: tuple[Role, ...] = ROLES) -> str:
 def test_perfect_health() -> None:
     assert said(spec(), look(spec())) == ""
     assert page(look(spec()), parameters(spec()), ROLES, [])[-1] == "Nothing is wrong."
+
+
+def test_vetoes_are_shown_with_what_they_say_now() -> None:
+    silent, stands, nought, broken = (
+        VetoLook(Veto("labels-late", "lag > 900")),
+        VetoLook(Veto("features-stale", "age > 900"), 2, 1200.0),
+        VetoLook(Veto("compared", "age > bool 900"), 1, 0.0),
+        VetoLook(Veto("broken", "sum("), failure="spec.guardrails.vetoes[3].query (broken): 'sum(' cannot be read"),
+    )
+    seen = look(spec(), vetoes=(silent, stands, nought, broken))
+    text = "\n".join(page(seen, parameters(spec()), ROLES, findings(seen, spec(), parameters(spec()), ROLES)))
+    assert "labels-late: lag > 900\n    does not stand" in text
+    assert "features-stale: age > 900\n    stands: 2 series, the first is 1200" in text
+    assert "note   The veto 'features-stale' stands: nothing is decided" in text
+    assert "compare without bool" in text
+    assert "broken: sum(\n    not known" in text
+    assert "WRONG  spec.guardrails.vetoes[3].query (broken)" in text
 
 
 def test_shares_are_those_of_the_judge() -> None:

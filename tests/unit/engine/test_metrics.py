@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -11,7 +13,8 @@ from modelslo.engine.metrics import Metrics
 from modelslo.engine.plan import Plan, plan_of
 from modelslo.engine.settings import Settings
 from modelslo.engine.views import model_of
-from modelslo.judge.judgement import Judgement, Memory, Scene, judge
+from modelslo.judge.judgement import Judgement, Memory, Scene, Verdict, judge
+from modelslo.judge.vetoed import Standing
 from modelslo.observe.evidence import Evidence, Gap, ModelKey, NoEvidence
 from tests.unit.decide.make import rolling
 from tests.unit.engine.bodies import model
@@ -60,6 +63,21 @@ def test_a_shadow_has_no_share_of_the_users_traffic(shadow: bool, weight: float)
     canary = rolling(shadow=shadow).model_copy(update={"canary": Role(version="v2", traffic_share=0.5)})
     line = f'modelslo_canary_weight_ratio{{slo="fraud",slo_namespace="ns"}} {weight}'
     assert line in shown(told(canary)).splitlines()
+
+
+def test_a_standing_veto_is_shown_and_no_verdict_is() -> None:
+    body = model_of(model())
+    plan = plan_of(body, Settings())
+    assert isinstance(plan, Plan)
+    assert body.spec is not None
+    metrics = Metrics()
+    found = replace(judged(plan), problem=None, standing=(Standing("features-stale", 1, 9.0),))
+    assert found.canary is not None
+    found = replace(found, canary=replace(found.canary, verdict=Verdict.WORSE))
+    metrics.evaluated(KEY, body.spec, ModelSLOStatus(), found, at=1000.0, late=0.2)
+    text = shown(metrics)
+    assert 'modelslo_veto_standing{slo="fraud",slo_namespace="ns",veto="features-stale"} 1.0' in text
+    assert 'modelslo_canary_verdict{slo="fraud",slo_namespace="ns"} 0.0' in text
 
 
 def test_a_model_is_shown_as_it_is() -> None:

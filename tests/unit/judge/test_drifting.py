@@ -171,3 +171,41 @@ def test_the_judgement_names_the_evidence_and_the_promise() -> None:
     assert judgement.cause is Cause.DRIFT
     assert "e-detector of a mean loss above 1.1: " in why.evidence
     assert "of 2.59e+04, which comes once in 90 days by chance" in why.evidence
+
+
+# Slices from while a veto stood
+
+
+def test_slices_of_a_vetos_time_are_no_drift_and_hide_none() -> None:
+    # Given half a day of broken data, which a veto told of, an hour of sound ones, and then a true drift
+    of = slices([1.0] * (8 * DAY) + [10.0] * 144 + [1.05] * 12 + [1.76] * 72)
+    lifted = 8 * DAY + 144
+    # Then what was lost on them would go on to be taken for drift when they are long sound again
+    assert said(of, lifted + 11).health is Health.DRIFT
+    # And it is not, when they are left out
+    sound = lifted * LENGTH
+    found: Drifting | None = None
+    alarmed = []
+    for last in range(lifted - 1, of[-1].index + 1):
+        found = drifting_of(table(of, last), OF, VERSION, found, sound)
+        assert found.log_e == drifting_of(table(of, last), OF, VERSION, None, sound).log_e
+        if found.health is Health.DRIFT:
+            alarmed.append(last)
+    # And the true one is found, after its persistence
+    assert alarmed
+    assert lifted + 12 + 11 <= alarmed[0] <= lifted + 12 + 48
+
+
+def test_the_scene_tells_when_slices_are_sound_again() -> None:
+    """With a label delay of ten minutes: two slices later."""
+    delayed = parameters(spec().model_copy(update={"indicator": spec_of(
+        indicator={"loss": {"metric": "m", "matchLabels": {"model_name": "x"}}, "labels": {"delay": "10m"}}
+    ).indicator}))  # fmt: skip
+    of = slices([1.0] * (8 * DAY) + [10.0] * 24)
+    one = evidence([cell(1, VERSION, [1.0])], slices=table(of, 8 * DAY + 23))
+    found, _ = judged([one], Scene(VERSION, lifted_at=(8 * DAY + 22) * LENGTH), delayed)
+    assert found.drifting is not None
+    assert found.drifting.sound == (8 * DAY + 24) * LENGTH
+    assert found.drifting.health is not Health.DRIFT
+    found, _ = judged([one], Scene(VERSION), delayed)
+    assert found.cause is Cause.DRIFT
