@@ -14,7 +14,7 @@ from modelslo.judge.maturity import wait
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.planning import USUAL_TOP, Traffic
 from modelslo.judge.scale import Data, scale_of, scores_of
-from modelslo.judge.tempering import PRIOR, priors_of
+from modelslo.judge.tempering import priors_of
 from modelslo.observe.ask import Ask, Selector, Source
 from modelslo.observe.evidence import Evidence, ModelKey, NoEvidence
 
@@ -103,7 +103,7 @@ def measured(evidence: Evidence, parameters: Parameters, stable: str | None = No
 
 
 def _phi(history: History) -> float:
-    return max(1.0, *priors_of(history.scales)) if history.scales and history.scales[0].number else PRIOR
+    return max(1.0, *priors_of(history.scales))
 
 
 def _top(edges: tuple[float, ...], history: History) -> float:

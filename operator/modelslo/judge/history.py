@@ -12,7 +12,7 @@ from modelslo.judge.betting import Array
 from modelslo.judge.changed import changed
 from modelslo.judge.increments import Delta
 from modelslo.judge.noise import Differences, Noise
-from modelslo.judge.tempering import Scatter
+from modelslo.judge.scatter import Scatter, scatters_of_history
 from modelslo.judge.timing import Tempo
 
 _NONE: Final = np.zeros((0, 0))
@@ -85,8 +85,7 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
     after = changed(
         history,
         noise=_noise(history, delta, at, tempo),
-        # Overdispersion of stable alone is looked at on one scrape and on the shorter window.
-        scales=history.scales or (Scatter(0.0, True), Scatter(tempo.windows[0], True)),
+        scales=history.scales or scatters_of_history(tempo.windows),
         count=delta.count if first else history.count + delta.count,
         squares=_sum(history.squares, delta.squares, first),
         buckets=delta.buckets if first else history.buckets + delta.buckets,

@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 
 from modelslo.judge.betting import Array
-from modelslo.judge.tempering import MOST_PRIOR, Scatter, Tempering, Window
+from modelslo.judge.scatter import Tally, Window
+from modelslo.judge.tempering import MOST_PRIOR, Tempering, tempering_of
 
 CV2_UNKNOWN: Final = 2.0
 """Squared coefficient of variation of a loss that nobody has seen."""
@@ -145,16 +146,17 @@ class Noise:
             return self.within, self.freedom
         return self.scatters[0].terms, float(self.scatters[0].number)
 
-    def tempering(self, cv2: float, squares: bool, windows: tuple[float, ...]) -> Tempering:
-        """What this history lets expect of overdispersion. Other than with a histogram it is estimated from above, by
-        its standard error, since what independent labels would do is itself an estimate."""
+    def tempering(self, cv2: float, squares: bool, span: float) -> Tempering:
+        """What this history lets expect of overdispersion; `span` of the short window (s). Other than with a histogram
+        it is estimated from above, by its standard error, since what independent labels would do is itself an
+        estimate."""
         if not self.scatters[0].number:
-            return Tempering.of((), windows)
+            return tempering_of((), span)
         doubts = _DOUBT_OF_SQUARES if squares else _DOUBT_OF_SUMS
-        shortest = Scatter(0.0, terms=self.scatters[0].terms / cv2, number=self.scatters[0].number)
+        shortest = Tally(self.scatters[0].terms / cv2, self.scatters[0].number)
         found = [max(1.0, shortest.ratio(1.0, 0.0)) if squares else 1.0]
         for scatter, doubt in zip(self.scatters[1:], doubts, strict=True):
             before, number = found[-1], scatter.number
             seen = (_PRIOR_WINDOWS * before + scatter.terms / cv2) / (_PRIOR_WINDOWS + number)
             found.append(min(MOST_PRIOR, max(before, seen * (1 + doubt / sqrt(max(1, number))))))
-        return Tempering(tuple(found), (Scatter(0.0), *(Scatter(span) for span in windows)))
+        return Tempering((found[0], found[1], found[2]), span)

@@ -1,155 +1,120 @@
-"""Overdispersion of clustered labels: by how much block means scatter more than independent labels would (section 4.4).
+"""Overdispersion of clustered labels: what evidence is divided by (decision-statistics section 4.4).
 
 e^(1/phi) with phi >= 1 is an e-value again (Jensen), so tempering costs power only. phi of a block rests on earlier
-blocks. It is looked at on one block and on longer windows. Where it grows with the window it is expected to grow on:
+blocks. It is looked at on one block, on 5, 20 and 80 minutes. Where it grows with the window it is expected to grow on:
 labels of one user come over a while, and of the longest windows there are few.
 
 Other than in the study, the arms have variances of their own (a canary whose losses spread more is not clustered), an
-estimate counts as far as it stands out from chance, and large clusters are not cut off. Measured in docs/judging.md.
+estimate counts as far as it stands out from chance, large clusters are not cut off, windows overlap and are held
+against several before them (the neighbour alone shares a slow wander), and stable's history tells of 20 minutes too.
+Measured in docs/judging.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import exp, inf, log, sqrt
+from dataclasses import dataclass, field
+from math import sqrt
 from typing import Final
 
+from modelslo.judge.scatter import PRIOR as PRIOR
+from modelslo.judge.scatter import Scatter, Tally, Window, difference, joined
+
 PRIOR_WINDOWS: Final = 6.0
-PRIOR: Final = 1.5
+_PRIOR_OF_LONGER: Final = 3.0
+_PRIOR_OF_HISTORY: Final = 2.0
 # Windows are few, and dependence beyond the longest is not seen: what is found counts for more.
 SAFETY: Final = 0.4
 CHANCE: Final = 1.4  # so much is found where labels are independent
 MOST_PRIOR: Final = 30.0
 # From one length of window to the next, before the rollout: a season moves stable alone, and both arms alike.
 MOST_GROWTH: Final = 3.0
-# One term counts at most so many times the mean of those before: a jump of the level is an incident and no cluster.
-MOST_TERM: Final = 12.0
-# Odds of one to two that labels are clustered, before anything is seen.
-_LOG_ODDS: Final = 0.7
-_MOST_LOG: Final = 50.0
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Weight, weighted sum of contrasts, and what that sum's variance would be with independent labels."""
+class Length:
+    """A window of `parts` short ones is held against up to `reference` short ones before it, at every `every`-th.
 
-    start: float = -inf
-    weight: float = 0.0
-    total: float = 0.0
-    variance: float = 0.0
-
-    def add(self, at: float, weight: float, total: float, variance: float) -> Window:
-        """Takes what came until `at`; an empty window begins then."""
-        start = self.start if self.weight > 0 else at
-        return Window(start, self.weight + weight, self.total + total, self.variance + variance)
-
-    def full(self, at: float, span: float) -> bool:
-        """Whether it has lasted `span` seconds at `at`."""
-        return self.weight > 0 and at - self.start >= span
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.weight
-
-    @property
-    def error(self) -> float:
-        """Variance of the mean."""
-        return self.variance / self.weight**2
-
-
-@dataclass(frozen=True, slots=True)
-class Scatter:
-    """Windows of one length: the one being filled, those before, and the normalised squared differences so far.
-
-    ``detrended``: second differences, which a slow wave (of a day) does not move.
+    One term counts at most `most` times the mean of those before: a jump shows in several windows that overlap.
     """
 
-    span: float
-    detrended: bool = False
-    filling: Window = Window()
-    before: Window | None = None
-    earlier: Window | None = None
-    terms: float = 0.0
-    number: int = 0
+    parts: int
+    reference: int
+    every: int
+    most: float
 
-    def add(self, at: float, weight: float, value: float, variance: float) -> Scatter:
-        """Takes a contrast of variance `variance` at time `at`."""
-        filling, before, earlier = self.filling, self.before, self.earlier
-        terms, number = self.terms, self.number
-        if filling.full(at, self.span):
-            term = self._term()
-            if term is not None:
-                terms += min(term, MOST_TERM * max(1.0, (PRIOR + terms) / (1 + number)))
-                number += 1
-            filling, before, earlier = Window(), filling, before
-        window = filling.add(at, weight, weight * value, weight * weight * variance)
-        return Scatter(self.span, self.detrended, window, before, earlier, terms, number)
+    @property
+    def worth(self) -> float:
+        """How many independent differences an overlapping one is worth."""
+        steps = self.parts / self.every
+        return 1.5 / steps if steps > 1 else 1.0
 
-    def _term(self) -> float | None:
-        """Squared difference of the windows that are full, over what independent labels would make it."""
-        filling, before, earlier = self.filling, self.before, self.earlier
-        if before is None or (self.detrended and earlier is None):
-            return None
-        step, expected = filling.mean - before.mean, filling.error + before.error
-        if self.detrended and earlier is not None:
-            step, expected = step - before.mean + earlier.mean, expected + 3 * before.error + earlier.error
-        return step * step / expected if expected > 0 else None
 
-    def ratio(self, prior: float, windows: float = PRIOR_WINDOWS) -> float:
-        """Overdispersion on this length of window, shrunk towards `prior` as by so many windows.
-
-        Above `prior` it counts by the probability that it is not chance: the Bayes factor of a scaled against an
-        unscaled chi-squared sample, (n/2)(x - 1 - ln x), with Schwarz's penalty.
-        """
-        if self.number == 0:
-            return prior
-        number = windows + self.number
-        found = (windows * prior + self.terms) / number
-        excess = found / prior
-        if excess <= 1:
-            return found
-        evidence = number / 2 * (excess - 1 - log(excess)) - log(self.number + 1) / 2 - _LOG_ODDS
-        return prior * (1 + (excess - 1) / (1 + exp(-min(evidence, _MOST_LOG))))
+_LENGTHS: Final = (Length(1, 3, 1, 10.0), Length(4, 12, 1, 6.0), Length(16, 32, 4, 6.0))
+_KEPT: Final = max(one.parts + one.reference for one in _LENGTHS)
 
 
 @dataclass(frozen=True, slots=True)
 class Tempering:
-    """``priors`` are what is expected on each length of window before the first block is seen."""
+    """``priors`` are what is expected on one block, the short window (``span``, s) and four of them, before the first
+    block is seen. ``past`` are the newest short windows, of ``number`` in all; ``tallies`` per length of window."""
 
-    priors: tuple[float, ...]
-    scales: tuple[Scatter, ...]
-
-    @staticmethod
-    def of(history: tuple[Scatter, ...], windows: tuple[float, ...]) -> Tempering:
-        """On one block, and on windows of so many seconds; `history`: scatter of stable alone on the first two."""
-        return Tempering(priors_of(history), (Scatter(0.0), *(Scatter(span) for span in windows)))
+    priors: tuple[float, float, float]
+    span: float
+    block: Scatter = field(default_factory=lambda: Scatter(0.0))
+    filling: Window = field(default_factory=Window)
+    past: tuple[Window, ...] = ()
+    number: int = 0
+    tallies: tuple[Tally, ...] = field(default_factory=lambda: (Tally(),) * len(_LENGTHS))
 
     @property
     def phi(self) -> float:
-        """Overdispersion that counts now, at least 1."""
-        found = max(1.0, *_chained(self.scales, self.priors))
+        """Overdispersion that counts now, at least 1.
+
+        A longer window is expected to show no less than a shorter one, four short ones half of its growth on (in
+        logarithms), and sixteen half of what the history let expect.
+        """
+        block, short, four = self.priors
+        first = self.block.tally.ratio(max(block, 1.0), PRIOR_WINDOWS)
+        second = self._ratio(0, max(short, first))
+        third = self._ratio(1, max(four, second * max(1.0, sqrt(second / first))))
+        fourth = self._ratio(2, max(third, sqrt(third * four)))
+        found = max(1.0, first, second, third, fourth)
         return found + SAFETY * max(0.0, found - CHANCE)
+
+    def _ratio(self, index: int, prior: float) -> float:
+        return self.tallies[index].ratio(prior, _PRIOR_OF_LONGER, _LENGTHS[index].worth)
 
     def add(self, at: float, weight: float, value: float, variance: float) -> Tempering:
         """Takes the contrast of a block."""
-        return Tempering(self.priors, tuple(scale.add(at, weight, value, variance) for scale in self.scales))
+        block = self.block.add(at, weight, value, variance)
+        filling, past, number, tallies = self.filling, self.past, self.number, self.tallies
+        if filling.full(at, self.span):
+            past, number, filling = (*past[1 - _KEPT :], filling), number + 1, Window()
+            tallies = tuple(_counted(one, tally, past, number) for one, tally in zip(_LENGTHS, tallies, strict=True))
+        filling = filling.add(at, weight, weight * value, weight * weight * variance)
+        return Tempering(self.priors, self.span, block, filling, past, number, tallies)
+
+
+def _counted(length: Length, tally: Tally, past: tuple[Window, ...], number: int) -> Tally:
+    """With the window that ends now, once there are enough before it."""
+    if number % length.every or len(past) < 2 * length.parts:
+        return tally
+    before = past[-length.parts - length.reference : -length.parts]
+    return tally.add(difference(joined(past[-length.parts :]), joined(before)), length.most)
+
+
+def tempering_of(history: tuple[Scatter, ...], span: float) -> Tempering:
+    """`history`: scatter of stable alone, see :func:`scatters_of_history`; `span` of the short window (s)."""
+    return Tempering(priors_of(history), span)
 
 
 def priors_of(history: tuple[Scatter, ...]) -> tuple[float, float, float]:
-    """Overdispersion of stable alone on one scrape and on the shorter window, and what it lets expect on the longer."""
-    if not history or not history[0].number:
+    """Overdispersion of stable alone on one scrape, the short window and four of them."""
+    if not history or not history[0].tally.number:
         return PRIOR, PRIOR, PRIOR
-    scrape = min(max(1.0, history[0].ratio(1.0, 0.0)), MOST_PRIOR)
-    window = min(max(scrape, history[1].ratio(scrape, 2.0)), MOST_GROWTH * scrape)
-    return scrape, window, min(window * sqrt(window / scrape), MOST_GROWTH * window)
-
-
-def _chained(scales: tuple[Scatter, ...], priors: tuple[float, ...]) -> list[float]:
-    """Overdispersion per length; a longer window is expected to show no less, and half the growth (in logs) on."""
-    found: list[float] = []
-    growth = 1.0
-    for scale, prior in zip(scales, priors, strict=True):
-        before = found[-1] if found else 1.0
-        found.append(scale.ratio(max(prior, before * growth), PRIOR_WINDOWS if not found else PRIOR_WINDOWS / 2))
-        growth = max(1.0, sqrt(found[-1] / before)) if len(found) > 1 else 1.0
-    return found
+    block, short, four = (one.tally for one in history)
+    first = min(max(1.0, block.ratio(1.0, 0.0)), MOST_PRIOR)
+    second = min(max(first, short.ratio(first, _PRIOR_OF_HISTORY)), MOST_GROWTH * first)
+    expected = min(second * sqrt(second / first), MOST_GROWTH * second)
+    third = min(max(second, four.ratio(expected, _PRIOR_OF_HISTORY)), MOST_GROWTH * second)
+    return first, second, third

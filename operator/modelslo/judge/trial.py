@@ -20,7 +20,7 @@ from modelslo.judge.history import Forecast, History
 from modelslo.judge.increments import Delta
 from modelslo.judge.noise import Noise
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
-from modelslo.judge.tempering import Tempering
+from modelslo.judge.tempering import Tempering, tempering_of
 from modelslo.judge.wagers import Sample, Spread, wagers
 
 _LEAST_FORECAST: Final = 1e-3
@@ -83,9 +83,9 @@ def trial_of(rules: Rules, history: History) -> Trial:
         tail_forecast=tail,
         noise=(replace(history.noise, scatters=history.noise.scatters[:1]), Noise()),
         met=scale.served,
-        tempering=Tempering.of(history.scales, rules.tempo.windows)
+        tempering=tempering_of(history.scales, rules.tempo.windows[0])
         if scale.data is Data.HISTOGRAM
-        else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows),
+        else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows[0]),
     )
 
 

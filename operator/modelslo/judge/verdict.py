@@ -11,7 +11,8 @@ from modelslo.judge.scale import Rules
 from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
-# Nats kept back for what tempering does not see: a wrong promotion is the costlier error.
+# Nats kept back for what tempering does not see. Measured at the boundary: docs/judging.md.
+ROLLBACK_RESERVE: Final = 0.2
 PROMOTION_RESERVE: Final = 0.22
 BLOCKS_TO_PROMOTE: Final = 5
 LARGE_BLOCKS: Final = 3
@@ -37,7 +38,7 @@ def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
         return GateVerdict.INSUFFICIENT_DATA
     if gate.watch.frozen:
         return GateVerdict.INCIDENT
-    if trial.e.rollback >= log(1 / rules.alpha):
+    if trial.e.rollback >= log(1 / rules.alpha) + ROLLBACK_RESERVE:
         return GateVerdict.ROLLBACK
     if trial.e.promote >= log(1 / rules.beta) + PROMOTION_RESERVE and trial.e.rollback < log(HARM):
         return _promotion(trial, rules, at)

@@ -162,7 +162,7 @@ def test_a_canary_that_scatters_more_for_its_mean_is_bet_on_with_more_care(squar
 
 def test_without_a_history_nothing_is_taken_for_granted() -> None:
     assert Noise().cv2(True) == Noise().cv2(False) == CV2_UNKNOWN
-    assert Noise().tempering(CV2_UNKNOWN, False, (300.0, 1200.0)).priors == (PRIOR, PRIOR, PRIOR)
+    assert Noise().tempering(CV2_UNKNOWN, False, 300.0).priors == (PRIOR, PRIOR, PRIOR)
 
 
 @pytest.mark.parametrize("squares", [False, True])
@@ -177,7 +177,7 @@ def test_labels_that_come_in_clusters_are_expected_to_go_on_so(squares: bool) ->
             losses = factor * rng.standard_exponential(60)
             square = np.array([(losses * losses).sum()]) if squares else None
             noise = noise.add(30.0 * k, np.array([60.0]), np.array([losses.sum()]), square, np.array([1.0]), 1.0)
-        return noise.tempering(noise.cv2(squares), squares, (300.0, 1200.0)).priors
+        return noise.tempering(noise.cv2(squares), squares, 300.0).priors
 
     assert max(priors(shared=False)) < 1.8
     assert max(priors(shared=True)) > 2

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslo.judge.betting import Array
-from modelslo.judge.tempering import CHANCE, MOST_PRIOR, PRIOR, SAFETY, Scatter, Tempering
+from modelslo.judge.scatter import Scatter, scatters_of_history
+from modelslo.judge.tempering import CHANCE, MOST_PRIOR, PRIOR, SAFETY, Tempering, tempering_of
 
 WINDOWS = (300.0, 1200.0)
 DT = 30.0
@@ -31,18 +32,17 @@ def contrasts(kind: str, blocks: int, effect: float, seed: int) -> Array:
 
 
 def fed(values: Array, tempering: Tempering | None = None, *, weight: float = 10.0, variance: float = 4.0) -> Tempering:
-    tempering = tempering or Tempering.of((), WINDOWS)
+    tempering = tempering or tempering_of((), WINDOWS[0])
     for number, value in enumerate(values):
         tempering = tempering.add(number * DT, weight, float(value) * sqrt(variance), variance)
     return tempering
 
 
 def history_of(values: Array) -> tuple[Scatter, ...]:
-    """What stable's history leaves: one scrape, and the shorter window."""
-    scales = Scatter(0.0), Scatter(WINDOWS[0])
+    """What stable's history leaves: of one scrape, and of windows of five and twenty minutes."""
+    scales = scatters_of_history(WINDOWS)
     for number, value in enumerate(values):
-        first, second = (scale.add(number * DT, 10.0, float(value), 1.0) for scale in scales)
-        scales = first, second
+        scales = tuple(scale.add(number * DT, 10.0, float(value), 1.0) for scale in scales)
     return scales
 
 
@@ -52,7 +52,7 @@ def mean_phi(kind: str, effect: float, blocks: int = 400) -> float:
 
 def test_without_history_and_blocks_a_prior_holds() -> None:
     """Section 5: phi = 1.5."""
-    assert Tempering.of((), WINDOWS).phi == PRIOR + SAFETY * (PRIOR - CHANCE)
+    assert tempering_of((), WINDOWS[0]).phi == PRIOR + SAFETY * (PRIOR - CHANCE)
 
 
 def test_independent_labels_are_hardly_tempered() -> None:
@@ -91,7 +91,7 @@ def test_one_jump_of_the_level_counts_no_more_than_so_much() -> None:
 
 def test_history_tells_how_clustered_labels_are_before_the_first_block() -> None:
     independent, clustered = (
-        Tempering.of(history_of(contrasts("each", 240, effect, 5)), WINDOWS).phi for effect in (1.0, 6.0)
+        tempering_of(history_of(contrasts("each", 240, effect, 5)), WINDOWS[0]).phi for effect in (1.0, 6.0)
     )
     assert independent < 1.3
     assert 3.0 < clustered < 12.0
@@ -103,7 +103,7 @@ def test_history_tells_how_clustered_labels_are_before_the_first_block() -> None
 )
 def test_phi_is_at_least_one_and_a_number(history: list[float], blocks: list[tuple[float, float, float]]) -> None:
     """Otherwise e^(1/phi) would be no e-value (Jensen)."""
-    tempering = Tempering.of(history_of(np.array(history)), WINDOWS)
+    tempering = tempering_of(history_of(np.array(history)), WINDOWS[0])
     assert 1.0 <= tempering.phi <= (1 + SAFETY) * MOST_PRIOR
     for number, (weight, value, variance) in enumerate(blocks):
         tempering = tempering.add(number * DT, weight, value, variance)
@@ -113,7 +113,7 @@ def test_phi_is_at_least_one_and_a_number(history: list[float], blocks: list[tup
 def test_weights_and_variances_are_what_normalises() -> None:
     """Blocks of more labels scatter less: seen as it should be, that is no overdispersion."""
     chance = np.random.default_rng(7)
-    tempering = Tempering.of((), WINDOWS)
+    tempering = tempering_of((), WINDOWS[0])
     for number in range(300):
         labels = 10.0 if number % 2 else 1000.0
         tempering = tempering.add(number * DT, labels, float(chance.normal()) / sqrt(labels), 1 / labels)
