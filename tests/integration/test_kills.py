@@ -209,11 +209,14 @@ class Case:
             with self._operator(self.point) as operator:
                 died = wait_for("the operator's death", lambda: operator.process.poll(), timeout=180)
                 assert died == KILLED, f"ended with {died}:\n{operator.text()[-4000:]}"
-        with self._operator(NO_KILL):
+        with self._operator(NO_KILL) as operator:
             wait_for(f"the end of {self.scenario.operation}", self._over, timeout=180, every=0.5)
             # What is doubled would come now: two more evaluations.
             evaluate_again(self.kubectl, self._status, 6, timeout=60)
             evaluate_again(self.kubectl, self._status, 7, timeout=60)
+            told = {line["digest"] for line in operator.lines() if line.get("record") == "decision"}
+            unexplained = [one["action"] for one in self._status()["history"] if one["evidence"] not in told]
+            assert not unexplained, f"decisions without their evidence in the log: {unexplained}"
             return self._end()
 
     def _set_up(self) -> None:

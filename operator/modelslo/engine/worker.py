@@ -195,14 +195,18 @@ class Worker:
         identifier: str,
         line: str,
     ) -> None:
-        """Persist the decision: for an operation this is the intent. Only then is it told."""
+        """Persist the decision: for an operation this is the intent. Only then is it told.
+
+        Its evidence comes first: a kill between the two may leave a line that nothing came of, and never a decision
+        without its evidence.
+        """
         operation = _OPERATIONS.get(decision.action)
         if operation is not None:
             self._parts.failpoint.reach(operation, INTENT, When.BEFORE)
+        self._parts.recorder.write(line)
         written = await self._parts.writer.record(model, status)
         if operation is not None:
             self._parts.failpoint.reach(operation, INTENT, When.AFTER)
-        self._parts.recorder.write(line)
         log.info(
             "%s: %s",
             decision.action if decision.vetoed is None else f"{decision.vetoed} vetoed",

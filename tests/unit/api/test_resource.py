@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +161,24 @@ def test_long_message_is_cut() -> None:
     )
     assert len(condition.message) == MESSAGE_LENGTH
     assert condition.message.endswith("…")
+
+
+def test_a_status_of_an_earlier_operator_is_read_without_loss() -> None:
+    """Written on 23 November 2026, in the middle of an operation: a field that is renamed would be lost in silence."""
+    earlier = json.loads(Path(__file__).with_name("status_2026_11_23.json").read_text())
+    status, problem = parse_status(earlier)
+    assert not problem
+    assert status.operation is not None
+    assert list(_lost(earlier, json.loads(status.model_dump_json(by_alias=True)), "status")) == []
+
+
+def _lost(before: Any, after: Any, path: str) -> Iterator[str]:
+    """Paths of what was in `before` and is not the same in `after`, which may have more."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name, value in before.items():
+            yield from _lost(value, after.get(name), f"{path}.{name}")
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _lost(one, other, f"{path}[{number}]")
+    elif before != after:
+        yield path

@@ -381,6 +381,28 @@ def test_a_canary_that_starts_is_recorded_before_its_pods_are_wished_for() -> No
     asyncio.run(run())
 
 
+def test_no_decision_is_persisted_before_its_evidence_is() -> None:
+    """A kill between the two would leave a decision that nobody can explain."""
+
+    async def run() -> None:
+        world = World()
+        world.add(canary="v2")
+        seen: list[int] = []
+
+        def written(verb: str, plural: str, name: str) -> KubeError | None:
+            if (verb, plural) == ("patch", "modelslos"):
+                seen.append(len(world.record.getvalue().splitlines()))
+            return None
+
+        world.kube.fail = written
+        async with world.running():
+            await world.clock.advance(1)
+        assert world.status()["lastDecision"]["action"] == "Start"
+        assert seen[0] == 1
+
+    asyncio.run(run())
+
+
 def test_the_time_at_which_the_canarys_pods_are_there_is_written_when_it_is_seen() -> None:
     async def run() -> None:
         world = World()
