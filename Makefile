@@ -77,7 +77,7 @@ e2e: venv ## tests with pods on the kind cluster, which is brought up and left u
 	$(BIN)/pytest tests/e2e $(if $(CLUSTER),--cluster=$(CLUSTER))
 
 .PHONY: bench
-bench: venv ## 100 and 500 ModelSLOs on a bare control plane and a real Prometheus: one table (about 20 minutes)
+bench: venv ## 100 and 500 ModelSLOs, and 500 of which nothing changes, on a bare control plane and a real Prometheus: one table (about 25 minutes)
 	$(BIN)/python -m tests.bench
 
 .PHONY: test

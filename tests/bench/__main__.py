@@ -18,7 +18,15 @@ def main() -> int:
     parser.add_argument("--models", type=int, nargs="*", default=[100, 500], help="size of each run (0: none)")
     parser.add_argument("--seconds", type=int, default=180, help="measured time of each run")
     parser.add_argument("--interval", type=int, default=10, help="of every ModelSLO, in seconds")
-    parser.add_argument("--mix", type=Mix, choices=list(Mix), default=Mix.MIXED, help="kinds of models")
+    parser.add_argument(
+        "--mix",
+        type=Mix,
+        choices=list(Mix),
+        nargs="+",
+        default=[Mix.MIXED, Mix.QUIET],
+        help="kinds of models; the first one in every size, others in the last (default: mixed, and quiet: what it "
+        "costs when nothing changes)",
+    )
     parser.add_argument("--no-restart", action="store_true", help="do not kill -9 the operator at the end")
     parser.add_argument("--no-micro", action="store_true", help="leave the micro-benchmarks out")
     arguments = parser.parse_args()
@@ -26,10 +34,12 @@ def main() -> int:
     interval = arguments.interval
     shape = Shape(interval, 2 * interval, max(1, interval // 2), interval, (6 * interval, 12 * interval, 18 * interval))
     results: list[tuple[Result, Mapping[Kind, float]]] = []
-    for models in filter(None, arguments.models):
-        with measured(
-            models, arguments.seconds, shape, mix=arguments.mix, restart=not arguments.no_restart, say=_say
-        ) as (result, place):
+    sizes, first = [models for models in arguments.models if models], arguments.mix[0]
+    runs = [(models, first) for models in sizes] + [(sizes[-1], mix) for mix in arguments.mix[1:] if sizes]
+    for models, mix in runs:
+        _say(f"{models} models, {mix}")
+        restart = not arguments.no_restart and mix is first
+        with measured(models, arguments.seconds, shape, mix=mix, restart=restart, say=_say) as (result, place):
             results.append((result, result.writes_by_kind(kinds_of(place))))
         _details(result)
     if results:
