@@ -57,11 +57,12 @@ class Parameters:
     trigger: Severity | None
     drift: bool = False  # the e-detector triggers a retrain, not the burn rate
     delays: bool = False  # a histogram tells the label delays
+    ages: bool = False  # a label tells how old each label is
 
     def gate_digest(self) -> str:
         """Changes whenever judging of a canary must start afresh (E = 1)."""
         times = (self.timing.interval, self.timing.delay, self.timing.warmup, self.timing.settle, self.timing.tempo)
-        frozen = (_SCHEMA, self.gate, self.delays, *times)
+        frozen = (_SCHEMA, self.gate, self.delays, *times, *(["ages"] if self.ages else []))
         return hashlib.sha256(repr(frozen).encode()).hexdigest()[:16]
 
 
@@ -85,6 +86,7 @@ def parameters_of(spec: ModelSLOSpec, timing: Timing) -> Parameters:
         trigger=spec.retrain.trigger.burn_rate if spec.retrain else None,
         drift=spec.retrain is not None and spec.retrain.trigger.type is Trigger.DRIFT,
         delays=spec.indicator.labels.delay_metric is not None,
+        ages=spec.indicator.labels.age_label is not None,
     )
 
 
