@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import inf, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -306,7 +307,7 @@ def test_at_the_margin_little_is_decided(level: object) -> None:
 # Live
 
 
-INDICATOR = {
+INDICATOR: dict[str, dict[str, Any]] = {
     "loss": {"metric": "loss", "matchLabels": {"model_name": "fraud"}},
     "labels": {"delay": "20m", "ageLabel": "age_bucket"},
 }
@@ -361,6 +362,15 @@ def test_ages_are_found_in_what_is_counted() -> None:
     plain = Live((inf,))
     plain.run(1)
     assert (plain.rules.ages, plain.rules.number_of_strata) == ((), 1)
+
+
+def test_to_go_by_ages_is_to_judge_afresh() -> None:
+    labels = {**INDICATOR["labels"]}
+    aged = parameters(spec_of(indicator=INDICATOR))
+    labels.pop("ageLabel")
+    plain = parameters(spec_of(indicator={**INDICATOR, "labels": labels}))
+    assert (aged.ages, plain.ages) == (True, False)
+    assert aged.gate_digest() != plain.gate_digest()
 
 
 def test_segments_and_ages_make_rows() -> None:
