@@ -183,6 +183,22 @@ def test_label_delay_is_compared(prometheus: Prometheus) -> None:
     assert "A tenth of" not in text
 
 
+def test_the_label_for_the_age_of_labels_is_looked_for(prometheus: Prometheus) -> None:
+    asked = spec(labels={"delay": "10m", "ageLabel": "age_bucket"})
+    text, sound = doctor(prometheus, "sound", asked)
+    assert sound
+    assert "No loss carries the label age_bucket (spec.indicator.labels.ageLabel)" in text
+    for version in ("v1", "v2"):
+        for age in ("60.0", "10m", "+Inf") if version == "v1" else ("60.0", "+Inf"):
+            labels = {"namespace": "aged", "model_name": "fraud", "model_version": version, "age_bucket": age}
+            fill(prometheus.url, labels)
+    text, sound = doctor(prometheus, "aged", asked)
+    assert sound, text
+    assert "Labels by age" in text
+    assert "Of version 'v1', age_bucket has values that are no age: '10m'. They count as +Inf." in text
+    assert "of the labels are older than the last edge of age_bucket" in text
+
+
 def test_a_clock_ahead(prometheus: Prometheus) -> None:
     labels = {"namespace": "ahead", "model_name": "fraud", "model_version": "v1"}
     fill(prometheus.url, labels, minutes=20, end=NOW + 120)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -56,6 +57,7 @@ def ask(
             namespace_label=chosen.get("namespace_label") or "namespace",
             segment_label=chosen.get("segment_label"),
             delays=chosen.get("delays"),
+            age_label=chosen.get("age_label"),
         ),
         since=since,
         until=until,
@@ -116,6 +118,43 @@ def test_label_delays_come_with_the_losses_when_they_are_asked_for(prometheus: P
     assert len(found.queries) == 2
     without = observed([ask(prometheus.url, "team-l", "fraud")])[key]
     assert (without.delay_edges, [one.delays for one in without.increments]) == ((), [()] * 5)
+
+
+def test_losses_come_by_age_where_a_label_tells_it(prometheus: Prometheus) -> None:
+    # Given two versions, whose joiner tells ages apart, and counts predictions without
+    stream = []
+    for version in ("v1", "v2"):
+        for number, age in enumerate(("60.0", "600.0", "+Inf"), 1):
+            one = exporter("team-g", "fraud", version, age_bucket=age)
+            one.counters = False
+            stream += list(steady(one, times(10), 2 * number, 0.3, seed=number))
+        served = exporter("team-g", "fraud", version)
+        served.metric = "other"
+        stream += list(steady(served, times(10), 12, 0.3))
+    push(prometheus.url, stream)
+    key, since = ModelKey("team-g", "fraud"), END - 300
+    whole = ask(prometheus.url, "team-g", "fraud", since=since, age_label="age_bucket")
+
+    async def run() -> list[Evidence]:
+        live = Observer(2)
+        pieces = [replace(whole, since=since + GRID * number, until=since + GRID * (number + 1)) for number in range(5)]
+        found = [(await live.observe([piece]))[key] for piece in pieces]
+        live.close()
+        return found
+
+    # When they are asked for
+    found = observed([whole])[key]
+    # Then each cell has them by age, and predictions where there is no upper edge; live in pieces as in one
+    assert [(one.age, one.losses.count, one.predictions) for one in found.increments[:3]] == [
+        (60.0, 8.0, 0.0),
+        (600.0, 16.0, 0.0),
+        (inf, 24.0, 48.0),
+    ]
+    assert {one.version for one in found.increments} == {"v1", "v2"}
+    assert repr(found.increments) == repr(tuple(one for piece in asyncio.run(run()) for one in piece.increments))
+    # And who does not name the label has the sum
+    plain = observed([replace(whole, selector=replace(whole.selector, age_label=None))])[key]
+    assert [(one.age, one.losses.count, one.predictions) for one in plain.increments[:1]] == [(inf, 48.0, 48.0)]
 
 
 def test_slices_hold_increases_and_keep_their_identity(prometheus: Prometheus) -> None:

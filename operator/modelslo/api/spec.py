@@ -88,6 +88,12 @@ class Labels(Part):
         "arms are compared as soon as 98% of stable's labels are of predictions that both could make; without, the "
         "whole delay is waited for.",
     )
+    age_label: LabelName | None = Field(
+        None,
+        description="Label on the loss that says how old each label is: the upper edge of the time from prediction to "
+        "label in seconds, +Inf for the rest, such as age_bucket. With it labels of each age are compared with their "
+        "like as soon as both arms can have them, and the whole delay is not waited for.",
+    )
     predictions: MetricName = Field("ml_predictions_total", description="Counter of predictions served.")
     invalid: MetricName = Field(
         "ml_loss_invalid_total", description="Counter of losses that were NaN, infinite or negative."

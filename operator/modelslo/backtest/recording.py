@@ -15,6 +15,7 @@ from typing import Any, Final
 from modelslo.observe.ask import Ask, Veto
 from modelslo.observe.cells import Cell, on_common_edges
 from modelslo.observe.evidence import (
+    NO_AGE,
     STALENESS,
     Evidence,
     Gap,
@@ -254,6 +255,8 @@ def _plain_cell(cell: Cell) -> dict[str, Any]:
         "losses": [_plain(one.losses.count), _plain(one.losses.total)],
         "counted": [_plain(one.predictions), _plain(one.invalid)],
     }
+    if one.age != NO_AGE:
+        plain["age"] = one.age
     if one.losses.squares is not None:
         plain["squares"] = _plain(one.losses.squares)
     if cell.edges:
@@ -284,6 +287,7 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
             _number(predictions),
             _number(invalid),
             tuple(_number(one) for one in plain.get("delays", ())),
+            float(plain.get("age", NO_AGE)),
         ),
         tuple(float(edge) for edge in plain.get("edges", ())),
         tuple(float(edge) for edge in plain.get("delayEdges", ())),

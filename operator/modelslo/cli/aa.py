@@ -92,6 +92,7 @@ def case_of(wanted: Wanted, settings: Settings, prometheus_url: str | None, now:
         selector,
         match=tuple(sorted({**dict(selector.match), selector.version_label: version}.items())),
         version_label=wanted.by,
+        age_label=None,  # replicas of one version have been there equally long
     )
     evidence = asyncio.run(look(wanted.model, source, of_version, parameters, wanted.span, at))
     named = [one for one in evidence.increments if one.version]

@@ -11,9 +11,11 @@ from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.doctor_look import AHEAD, DELAY_METRIC, Absence, Look
 from modelslo.judge.arms import Arms, seen
 from modelslo.judge.parameters import Parameters
-from modelslo.observe.evidence import Increment
+from modelslo.observe.evidence import NO_AGE, Increment
+from modelslo.observe.gather import age_of, is_age
 
 _BEYOND: Final = 0.05
+_OLDER: Final = 0.1
 _LEAST_EDGES: Final = 10
 _SKEW: Final = 5.0
 _INVALID: Final = 0.01
@@ -88,6 +90,7 @@ def findings(look: Look, spec: ModelSLOSpec, parameters: Parameters, roles: tupl
         *_shadow(look, spec, parameters, roles),
         *_predictions(look, spec, parameters),
         *_labels(look, spec, parameters),
+        *_ages(look),
         *_buckets(look, parameters),
         *_scraping(look, parameters),
         *_slices(look, parameters),
@@ -319,6 +322,55 @@ def _labels(look: Look, spec: ModelSLOSpec, parameters: Parameters) -> Iterator[
                 f"({metric or DELAY_METRIC}), but spec.indicator.labels.delay is {stated} ({delay:.3g} s here).",
                 "Set labels.delay to at least that: early labels flatter a young canary.",
             )
+
+
+def _ages(look: Look) -> Iterator[Finding]:
+    """Of the label for the age of labels, where the spec names one."""
+    label = look.ask.selector.age_label
+    if label is None or not look.ages:
+        return
+    if all(values == ("",) for values in look.ages.values()):
+        yield Finding(
+            False,
+            f"No loss carries the label {label} (spec.indicator.labels.ageLabel): all labels are waited for.",
+            "Give modelslo.exporter `ages` (--ages of the joiner), or take ageLabel out.",
+        )
+        return
+    edges = {version: frozenset(age_of(value) for value in values) for version, values in look.ages.items()}
+    for version, values in look.ages.items():
+        odd = tuple(value for value in values if not is_age(value))
+        if odd:
+            yield Finding(
+                False,
+                f"Of version {version!r}, {label} has values that are no age: {_listed(odd)}. They count as +Inf.",
+                "Set it to the upper edge in seconds of the time from prediction to label, such as 600, and +Inf.",
+            )
+        if NO_AGE not in edges[version]:
+            yield Finding(
+                False,
+                f"Of version {version!r}, {label} has no value +Inf: are labels above {max(edges[version]):g} s lost?",
+                "Count them at +Inf.",
+            )
+    if len(set(edges.values())) > 1:
+        told = "; ".join(f"{version!r}: {_listed(values)}" for version, values in look.ages.items())
+        yield Finding(
+            False,
+            f"Versions tell the age of labels by other edges ({label}): {told}. Between them ages are not gone by.",
+            "Give all exporters the same edges, and have all series there from the first label on.",
+        )
+    older, labels = _beyond_ages(look)
+    if labels > 0 and older > _OLDER * labels:
+        yield Finding(
+            False,
+            f"{older / labels:.0%} of the labels are older than the last edge of {label}: these are waited for.",
+            "Add an edge by which nearly all labels are there.",
+        )
+
+
+def _beyond_ages(look: Look) -> tuple[float, float]:
+    """Labels without an upper edge, and all."""
+    counted = [(one.age, one.losses.count) for one in look.evidence.increments]
+    return sum(count for age, count in counted if age == NO_AGE), sum(count for _, count in counted)
 
 
 def _buckets(look: Look, parameters: Parameters) -> Iterator[Finding]:

@@ -84,6 +84,7 @@ class Look:
     scrape_interval: float | None = None
     twins: tuple[str, ...] = ()  # versions whose losses are there twice, with equal values
     delays: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # by version, at QUANTILES, in seconds
+    ages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by version, values of the age label; "": none
     failures: tuple[str, ...] = ()  # of the extra queries
     vetoes: tuple[VetoLook, ...] = ()
 
@@ -138,6 +139,7 @@ def _closer(ask: Ask, evidence: Evidence, client: PrometheusClient, now: float) 
         scrape_interval=_scrape_interval(counts),
         twins=_twins(ask.selector, answer),
         delays=_delays(ask, asked) if counts else {},
+        ages=_ages(ask.selector, counts),
         failures=tuple(asked.failures),
     )
 
@@ -180,6 +182,15 @@ def _found(chosen: Selector, answer: Iterable[Series]) -> tuple[Found, ...]:
     )
 
 
+def _ages(chosen: Selector, counts: Iterable[Series]) -> dict[str, tuple[str, ...]]:
+    if chosen.age_label is None:
+        return {}
+    found: dict[str, set[str]] = {}
+    for one in counts:
+        found.setdefault(one.labels.get(chosen.version_label, ""), set()).add(one.labels.get(chosen.age_label, ""))
+    return {version: tuple(sorted(values)) for version, values in sorted(found.items())}
+
+
 def _scrape_interval(counts: Iterable[Series]) -> float | None:
     gaps = [after - before for one in counts for before, after in pairwise(one.times)]
     return median(gaps) / 1000 if gaps else None
@@ -188,12 +199,13 @@ def _scrape_interval(counts: Iterable[Series]) -> float | None:
 def _twins(chosen: Selector, answer: Iterable[Series]) -> tuple[str, ...]:
     """Versions with two series of one loss sum at equal, odd values: one exporter scraped twice counts double."""
     sums = [one for one in answer if one.labels.get("__name__") == f"{chosen.metric}_sum" and one.values]
-    seen: set[tuple[str, str, float]] = set()
+    seen: set[tuple[str, str, str, float]] = set()
     double = set()
     for one in sums:
         version = one.labels.get(chosen.version_label, "")
         segment = one.labels.get(chosen.segment_label, "") if chosen.segment_label else ""
-        key = (version, segment, one.values[-1])
+        age = one.labels.get(chosen.age_label, "") if chosen.age_label else ""
+        key = (version, segment, age, one.values[-1])
         if one.values[-1] != 0 and key in seen:
             double.add(version)
         seen.add(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from modelslo.cli.doctor_find import Finding, Role, shares
 from modelslo.cli.doctor_look import QUANTILES, Look
@@ -22,6 +23,7 @@ def page(look: Look, parameters: Parameters, roles: Sequence[Role], found: Seque
         *_series(look),
         *_versions(look, parameters, roles),
         *_delays(look),
+        *_ages(look),
         *_buckets(look),
         "",
     ]
@@ -104,6 +106,17 @@ def _delays(look: Look) -> list[str]:
         return []
     rows = [[version or NONE, *(f"{value:.3g}s" for value in values)] for version, values in look.delays.items()]
     return ["", "Label delay in the last hour", *table(["VERSION", *(f"P{q * 100:g}" for q in QUANTILES)], rows, "  ")]
+
+
+def _ages(look: Look) -> list[str]:
+    counts: dict[float, float] = {}
+    for one in look.evidence.increments:
+        counts[one.age] = counts.get(one.age, 0.0) + one.losses.count
+    everything = sum(counts.values())
+    if len(counts) < 2 or everything == 0:
+        return []
+    rows = [[f"<= {age:g}s" if isfinite(age) else "older", percent(counts[age] / everything)] for age in sorted(counts)]
+    return ["", "Labels by age", *table(["AGE", "SHARE"], rows, "  ")]
 
 
 def _buckets(look: Look) -> list[str]:

@@ -121,6 +121,10 @@ def case_of_spec(
         if given.delay is None and isfinite(found.delay):
             course = replace(course, delay=found.delay)
             remarks.append(f"98% of the labels come within {span(found.delay)}; the gate waits for no more than that.")
+        if found.aged:
+            remarks.append(
+                "Labels tell their age: quick ones can roll a canary back sooner. A promotion needs the others."
+            )
     return Case(
         f"ModelSLO {model}",
         given.promise(Promise(gate.margin, gate.alpha, gate.beta)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
-from math import floor, inf
+from math import floor, inf, isfinite
 
 from modelslo.cli.errors import NEGATIVE, UNREACHABLE, CommandError
 from modelslo.cli.ground import observed
@@ -29,7 +29,8 @@ _WORDS = {
 @dataclass(frozen=True, slots=True)
 class Measured:
     """``seconds``: what the ``labels`` were counted over, those ``of_version`` among them. ``data``: what the variance
-    was read from. ``delay`` (s): until 98 % of the labels are there, infinite where no histogram tells."""
+    was read from. ``delay`` (s): until 98 % of the labels are there, infinite where no histogram tells.
+    ``aged``: a label tells how old labels are."""
 
     traffic: Traffic
     labels: float
@@ -38,6 +39,7 @@ class Measured:
     version: str
     data: Data
     delay: float = inf
+    aged: bool = False
 
     @property
     def words(self) -> str:
@@ -99,7 +101,8 @@ def measured(evidence: Evidence, parameters: Parameters, stable: str | None = No
         top=_top(evidence.edges, history) if scale.data is Data.HISTOGRAM else USUAL_TOP,
     )
     delay = wait(gate.delays, rules.lag_edges) if rules.lag_edges else inf
-    return Measured(traffic, sum(labels.values()), labels[version], seconds, version, scale.data, delay)
+    aged = any(isfinite(one.age) for one in evidence.increments)
+    return Measured(traffic, sum(labels.values()), labels[version], seconds, version, scale.data, delay, aged)
 
 
 def _phi(history: History) -> float:

@@ -25,6 +25,7 @@ from modelslo.judge.scale import Data
 _SHARE_TOLERANCE: Final = 0.5
 _OR_STEPS: Final = ". Or take spec.rollout.shadow out: it then goes on as a canary that users see, step by step."
 _WITHOUT_HISTOGRAM: Final = "judged without buckets, which takes longer: export the loss as a histogram"
+_YOUNG: Final = "only quick labels can be compared yet, which speak against a canary and not for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +314,8 @@ def _comparison(case: _Case, canary: CanaryJudgement) -> str:
         notes.append("very large losses are more frequent")
     if found.data is not None and found.data is not Data.HISTOGRAM:
         notes.append(_WITHOUT_HISTOGRAM)
+    if found.young:
+        notes.append(_YOUNG)
     return "; ".join([message, *notes]) + "."
 
 

@@ -41,6 +41,7 @@ def selector_of(spec: ModelSLOSpec) -> Selector:
         namespace_label=loss.namespace_label,
         segment_label=segments.label if segments else None,
         delays=labels.delay_metric,
+        age_label=labels.age_label,
     )
 
 

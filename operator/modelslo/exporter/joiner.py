@@ -26,7 +26,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from modelslo.exporter.buckets import geometric_buckets
 from modelslo.exporter.join import Joiner
-from modelslo.exporter.loss_exporter import InvalidPolicy, LossExporter
+from modelslo.exporter.loss_exporter import InvalidPolicy, LossExporter, checked_ages
 from modelslo.exporter.losses import loss_kind
 from modelslo.exporter.records import BadRequestError, parse_choice, parse_labels, parse_predictions
 
@@ -135,6 +135,7 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--loss-parameter", "LOSS_PARAMETER", _optional_float, "", "Huber's delta or the quantile")
     add("--target", "LOSS_TARGET", float, None, "the objective's loss: a bucket bound falls on it")
     add("--segments", "SEGMENTS", _names, "default", "disjoint cohorts, comma-separated")
+    add("--ages", "AGES", _ages, "", "edges in seconds, comma-separated: losses by the age of their labels")
     add("--framework", "FRAMEWORK", str, "", "shown in ml_model_info")
     add("--expire-after", "EXPIRE_AFTER_SECONDS", float, "86400", "how long a prediction waits for its label")
     add("--early-for", "EARLY_FOR_SECONDS", float, "60", "how long a label waits for its prediction")
@@ -152,6 +153,7 @@ def make_server(chosen: argparse.Namespace) -> JoinerServer:
         loss_kind(chosen.loss, chosen.loss_parameter),
         buckets=geometric_buckets(chosen.target),
         segments=chosen.segments,
+        ages=chosen.ages,
         framework=chosen.framework,
     )
     joiner = Joiner(exporter, expire_after=chosen.expire_after, early_for=chosen.early_for, capacity=chosen.capacity)
@@ -177,6 +179,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _ages(text: str) -> tuple[float, ...]:
+    return checked_ages([float(edge) for edge in _names(text)])
 
 
 def _optional_float(text: str) -> float | None:

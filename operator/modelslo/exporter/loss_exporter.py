@@ -1,7 +1,8 @@
 """The metric contract: every series that modelslo reads about a model, from one object.
 
-Labels are model_name, model_version and segment. The version is always the one that *predicted*, also on late
-labels. `namespace`, `pod`, `job` and `instance` are target labels of Prometheus and never set here.
+Labels are model_name, model_version and segment, and on losses the age where it is asked for. The version is always
+the one that *predicted*, also on late labels. `namespace`, `pod`, `job` and `instance` are target labels of Prometheus
+and never set here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import enum
 import math
 import threading
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -21,6 +23,8 @@ DROP_REASONS = ("unmatched", "duplicate", "late", "invalid")
 INVALID_REASONS = ("nan", "inf", "negative")
 DELAY_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 10800.0, 43200.0, 86400.0, 604800.0)
 MAX_SEGMENTS = 10
+MAX_AGES = 8
+AGE_LABEL = "age_bucket"
 UNKNOWN = "unknown"
 """Version and segment of a label that belongs to no known prediction."""
 _C = ("model_name", "model_version", "segment")
@@ -41,6 +45,10 @@ class LossExporter:
     A version's series exist at zero from its first `touch`, before the first loss: a series that appears with
     a value loses that value in every `increase()`. At most `max_versions` versions are kept; beyond that the
     one not heard of for longest is forgotten.
+
+    With `ages`, ascending edges in seconds, the losses carry the label `age_bucket`: the lowest edge that the time from
+    prediction to label does not exceed, `+Inf` above the last one and where a time is not given. It multiplies the
+    series of the loss: per version there are segments x (ages + 1) histograms.
     """
 
     def __init__(
@@ -50,6 +58,7 @@ class LossExporter:
         *,
         buckets: Sequence[float],
         segments: Sequence[str] = ("default",),
+        ages: Sequence[float] = (),
         prefix: str = "ml",
         framework: str = "",
         max_versions: int = 50,
@@ -59,6 +68,9 @@ class LossExporter:
             raise ValueError(f"1 to {MAX_SEGMENTS} distinct segments are needed, but got {list(segments)}")
         self.model_name = model_name
         self.segments = tuple(segments)
+        self.ages = checked_ages(ages)
+        # Values of the label, which comes last; no label without ages.
+        self._age_names = (*((repr(edge),) for edge in self.ages), ("+Inf",)) if self.ages else ((),)
         self.score = loss.score
         self.invalid = InvalidPolicy.REJECT
         self.registry = registry if registry is not None else CollectorRegistry()
@@ -74,13 +86,13 @@ class LossExporter:
         def counter(name: str, text: str, labels: tuple[str, ...] = _C) -> Counter:
             return Counter(f"{prefix}_{name}", text, labels, registry=self.registry)
 
-        two = ("model_name", "model_version")
+        two, aged = ("model_name", "model_version"), (*_C, AGE_LABEL) if self.ages else _C
         self._predictions = counter("predictions", "Predictions served.")
         self._labels = counter("labels", "Predictions joined with ground truth.")
         self._dropped = counter("labels_dropped", "Labels lost, by reason.", (*_C, "reason"))
         self._invalid = counter("loss_invalid", "Losses that are no number to add up.", (*_C, "reason"))
-        self._squares = counter(f"{family}_squares", "Sum of squared losses.")
-        self._loss = Histogram(f"{prefix}_{family}", "Loss per sample.", _C, buckets=buckets, registry=self.registry)
+        self._squares = counter(f"{family}_squares", "Sum of squared losses.", aged)
+        self._loss = Histogram(f"{prefix}_{family}", "Loss per sample.", aged, buckets=buckets, registry=self.registry)
         self._delay = Histogram(
             f"{prefix}_label_delay_seconds",
             "Label time minus prediction time, in seconds of Prometheus' clock.",
@@ -116,8 +128,11 @@ class LossExporter:
             self._versions[version] = -math.inf
             for segment in self.segments:
                 labels = (self.model_name, version, segment)
-                for metric in (self._predictions, self._labels, self._squares, self._loss):
+                for metric in (self._predictions, self._labels):
                     metric.labels(*labels)
+                for name in self._age_names:
+                    self._squares.labels(*labels, *name)
+                    self._loss.labels(*labels, *name)
                 for reason in DROP_REASONS:
                     self._dropped.labels(*labels, reason)
                 for reason in INVALID_REASONS:
@@ -164,7 +179,8 @@ class LossExporter:
             self.touch(version)
             labels = self._c(version, segment)
             self._labels.labels(*labels).inc()
-            self._observe(labels, loss)
+            age = None if predicted_at is None or labelled_at is None else labelled_at - predicted_at
+            self._observe(labels, self._age(age), loss)
             if predicted_at is None:
                 return
             if predicted_at > self._versions[version]:
@@ -193,13 +209,17 @@ class LossExporter:
         """The lock that `render` takes: hold it to make several calls visible at once."""
         return self._lock
 
-    def _observe(self, labels: tuple[str, str, str], loss: float) -> None:
+    def _age(self, age: float | None) -> tuple[str, ...]:
+        """The label's value; one that came before its prediction is as young as can be."""
+        return self._age_names[-1 if age is None else bisect_left(self.ages, age)]
+
+    def _observe(self, labels: tuple[str, str, str], age: tuple[str, ...], loss: float) -> None:
         reason = invalid_reason(loss)
         if reason is not None and self.invalid is InvalidPolicy.REJECT:
             self._invalid.labels(*labels, reason).inc()
             return
-        self._loss.labels(*labels).observe(loss)
-        self._squares.labels(*labels).inc(loss * loss)
+        self._loss.labels(*labels, *age).observe(loss)
+        self._squares.labels(*labels, *age).inc(loss * loss)
 
     def _c(self, version: str, segment: str) -> tuple[str, str, str]:
         if segment not in self.segments:
@@ -218,6 +238,16 @@ class LossExporter:
             self._newest,
             self._info,
         )
+
+
+def checked_ages(ages: Sequence[float]) -> tuple[float, ...]:
+    """Edges of ages in seconds, as floats. ValueError where they cannot be."""
+    found = tuple(float(edge) for edge in ages)
+    if not all(math.isfinite(edge) and edge > 0 for edge in found) or list(found) != sorted(set(found)):
+        raise ValueError(f"ages must be positive seconds, smallest first, but are {list(ages)}")
+    if len(found) > MAX_AGES:
+        raise ValueError(f"at most {MAX_AGES} ages are allowed, each multiplies the series, but got {len(found)}")
+    return found
 
 
 def invalid_reason(loss: float) -> str | None:

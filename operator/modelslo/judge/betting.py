@@ -14,7 +14,7 @@ forecast: 1 + x <= exp(x). A wrong forecast costs speed only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Final
@@ -92,12 +92,22 @@ class Events:
     events: Array
 
 
-def log_e(bets: Array, r: float, scores: Array, forecast: Array, scale: Array, block: Block, together: bool) -> Array:
+def log_e(
+    bets: Array,
+    r: float,
+    scores: Array,
+    forecast: Array,
+    scale: Array,
+    block: Block,
+    together: bool,
+    within: Callable[[Array], Array] | None = None,
+) -> Array:
     """ln e per bet and stratum, shape (L, G).
 
     `bets` (L,) are signed: s b. `forecast` (G,) is stable's mean, `scale` (G,) or (1,) what sets the size of a bet, in
     the unit of the loss. `together`: one shrinking factor for all strata, so that the sum over them bets on the
-    traffic-weighted average contrast; else each stratum has its own.
+    traffic-weighted average contrast; else each stratum has its own. `within` gives each of some strata (G,) the
+    largest value among those that are summed: one factor for each such sum.
     """
     n_c, n_s = block.canary.sum(axis=1), block.stable.sum(axis=1)
     of_canary = n_s / ((n_s + r * r * n_c) * (r * scale))
@@ -108,6 +118,8 @@ def log_e(bets: Array, r: float, scores: Array, forecast: Array, scale: Array, b
     less = np.maximum(of_canary * (high - r * forecast), of_stable * (low - forecast))
     if together and len(forecast) > 1:
         more, less = more.max(keepdims=True), less.max(keepdims=True)
+    elif within is not None:
+        more, less = within(more), within(less)
     bets = bets[:, None]
     bets = bets * ((1 - FLOOR) / np.maximum(np.maximum(bets * more, bets * -less), 1 - FLOOR))
     deviation = scores - forecast[:, None]

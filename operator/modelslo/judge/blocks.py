@@ -31,6 +31,11 @@ class Filling:
         some = any(stable.count.tolist()) or any(canary.count.tolist())
         return Filling(stable, canary, at - elapsed if some else None)
 
+    def without(self, chosen: Mask) -> Filling:
+        """The same with nothing in some of the strata."""
+        stable, canary = self.stable.without(chosen), self.canary.without(chosen)
+        return Filling(stable, canary, self.since if stable.count.any() or canary.count.any() else None)
+
     def divided(self, at: float, elapsed: float, longest: float, empty: Filling) -> Division | None:
         """The block, if it is over: both arms have enough labels in strata that both have; None: it goes on.
 
@@ -42,8 +47,8 @@ class Filling:
         else:
             chosen = fewer >= 1
             canary, stable = self.canary.rows(chosen), self.stable.rows(chosen)
-            rest = Filling(self.stable.without(chosen), self.canary.without(chosen), at)
-            if not rest.stable.count.any() and not rest.canary.count.any():
+            rest = Filling(self.stable, self.canary, at).without(chosen)
+            if rest.since is None:
                 rest = empty
         least = 1.0 if elapsed >= longest else BLOCK_LABELS
         if min(sum(canary.count.tolist()), sum(stable.count.tolist())) < least:

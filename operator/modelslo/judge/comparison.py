@@ -6,6 +6,7 @@ number of series become such rows; segments and buckets are settled when the com
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite, log, sqrt
@@ -21,7 +22,7 @@ from modelslo.judge.parameters import GateParameters, Parameters
 from modelslo.judge.scale import SMALLEST_SEGMENT, Data, Rules
 from modelslo.judge.trial import Trial
 from modelslo.judge.verdict import HARM, GateVerdict, verdict_of
-from modelslo.observe.evidence import NO_SEGMENT, Increment
+from modelslo.observe.evidence import NO_AGE, NO_SEGMENT, Increment
 
 _SEGMENT_MARGINS: Final = 3.0
 
@@ -43,7 +44,7 @@ class Compared:
     ``ratio`` is the canary's mean loss over stable's, ``low`` to ``high`` its anytime-valid interval (Robbins' band,
     decision-statistics section 5). ``phi`` is the overdispersion of clustered labels, ``data`` what was judged by.
     ``delay`` (s) is what labels are waited for: as long as 98 % of them take, or what the user states; None: neither
-    is known yet.
+    is known yet. ``young``: only quick labels may be compared now, which speak against a canary and not for it.
     """
 
     verdict: GateVerdict = GateVerdict.INSUFFICIENT_DATA
@@ -59,6 +60,7 @@ class Compared:
     blocks: int = 0
     phi: float = 1.0
     ripe: bool = False
+    young: bool = False
     delay: float | None = None
     segments: tuple[SegmentVerdict, ...] = ()
 
@@ -77,12 +79,14 @@ class Compared:
 class Comparison:
     """State of the fold. Start, also after a restart: ``Comparison()``, then replay.
 
-    ``history`` are the cells of stable before the rollout, until ``rules`` are settled with its first cell.
+    ``history`` are the cells of stable before the rollout, until ``rules`` are settled with its first cell; with ages
+    it is kept. ``apart``: the arms told ages by other edges, so that no age is gone by any more.
     """
 
     rules: Rules | None = None
     gate: Gate = field(default_factory=Gate)
     history: tuple[tuple[Increment, ...], ...] = ()
+    apart: bool = False
 
 
 def remembered(comparison: Comparison, cell: Sequence[Increment], stable: str) -> Comparison:
@@ -107,7 +111,11 @@ def compared(
     rules = comparison.rules
     if rules is None or (rules.edges, rules.lag_edges) != (edges, delay_edges):
         # Buckets that change in the middle begin at E = 1: what was bet on other scores cannot be added up.
-        comparison, rules = _begun(comparison, parameters, edges, delay_edges, cell)
+        comparison, rules = _begun(comparison, parameters, edges, delay_edges, cell, stable)
+    if rules.ages and any(_ages(cell, version) not in (rules.ages, None) for version in (stable, canary)):
+        # Cohorts of other edges are of other ages: all labels are waited for, as if none was told.
+        comparison = replace(comparison, apart=True)
+        comparison, rules = _begun(comparison, parameters, edges, delay_edges, cell, stable)
     delta_c = _delta(rules, [one for one in cell if one.version == canary])
     delta_s = _delta(rules, [one for one in cell if one.version == stable])
     step = Step(cell[0].end, delta_s, delta_c, settled)
@@ -127,15 +135,28 @@ def _begun(
     edges: tuple[float, ...],
     delay_edges: tuple[float, ...],
     cell: Sequence[Increment],
+    stable: str,
 ) -> tuple[Comparison, Rules]:
-    """Settles what is judged by, from stable's history; without one the first cell tells the segments."""
+    """Settles what is judged by, from stable's history; without one the first cell tells the segments and ages."""
     share = _shares(comparison.history) or _shares([cell])
     named = tuple(sorted(name for name, part in share.items() if part >= SMALLEST_SEGMENT))
     segments = (*named, NO_SEGMENT) if named and named != (NO_SEGMENT,) and NO_SEGMENT not in named else named
     segments = () if segments == (NO_SEGMENT,) else segments
     smallest = min((share[name] for name in named), default=1.0)
-    rules = rules_of(parameters, edges, segments, smallest, comparison.history, delay_edges)
-    return Comparison(rules, before(rules, comparison.history)), rules
+    told = (_ages(one, stable) for one in (cell, *reversed(comparison.history)))
+    ages = () if comparison.apart else next((one for one in told if one is not None), ())
+    rules = rules_of(parameters, edges, segments, smallest, comparison.history, delay_edges, ages)
+    kept = comparison.history if ages else ()
+    return Comparison(rules, before(rules, comparison.history), kept, comparison.apart), rules
+
+
+def _ages(cell: Sequence[Increment], version: str) -> tuple[float, ...] | None:
+    """Ages by which the labels of a version are told apart, empty where they are not; None: there are no labels."""
+    mine = [one for one in cell if one.version == version]
+    if not any(one.losses.count > 0 for one in mine):
+        return None
+    found = sorted({NO_AGE, *(one.age for one in mine)})
+    return tuple(found) if len(found) > 1 else ()
 
 
 def before(rules: Rules, cells: Iterable[Sequence[Increment]]) -> Gate:
@@ -153,6 +174,7 @@ def rules_of(
     smallest: float,
     history: Iterable[Sequence[Increment]] = (),
     delay_edges: tuple[float, ...] = (),
+    ages: tuple[float, ...] = (),
 ) -> Rules:
     """Rules of the gate; `smallest` is the traffic share of the smallest segment (decision-statistics section 10)."""
     gate, timing = parameters.gate, parameters.timing
@@ -169,6 +191,7 @@ def rules_of(
         has_squares=squares,
         delay=timing.delay,
         tempo=replace(timing.tempo, least_age=timing.min_duration),  # the user's own word
+        ages=ages,
     )
 
 
@@ -182,18 +205,24 @@ def _shares(cells: Iterable[Sequence[Increment]]) -> dict[str, float]:
 
 
 def _delta(rules: Rules, cell: Sequence[Increment]) -> Delta | None:
-    """Rows: the whole arm, then the segments; segments that were not known before go with the rest. None: no series."""
+    """Rows: the whole arm, then the segments, each at all ages; None: no series.
+
+    Segments that were not known before go with the rest, and ages with the next above.
+    """
     if not cell:
         return None
-    place = {name: row for row, name in enumerate(rules.segments, 1)}
-    rest, width = place.get(NO_SEGMENT, 0), len(rules.edges) + 1 if rules.edges else 0
-    rows = 1 + len(rules.segments)
+    ages = rules.ages or (NO_AGE,)
+    place = {name: 1 + number * len(ages) for number, name in enumerate(rules.segments)}
+    rest = place.get(NO_SEGMENT, 0 if rules.segments or not rules.ages else 1)
+    width = len(rules.edges) + 1 if rules.edges else 0
+    rows = 1 + (rules.number_of_strata if rules.segments or rules.ages else 0)
     count, total, squares = np.zeros(rows), np.zeros(rows), np.zeros(rows)
     buckets = np.zeros((rows, width))
     for one in cell:
         if width and len(one.losses.buckets) != width:
             continue  # without buckets among others with them it cannot be scored
-        for row in {0, place.get(one.segment, rest)}:
+        first = place.get(one.segment, rest)
+        for row in {0, first + bisect_left(ages, one.age) if first else 0}:
             count[row] += one.losses.count
             total[row] += one.losses.total
             squares[row] += np.nan if one.losses.squares is None else one.losses.squares
@@ -236,6 +265,7 @@ def says(comparison: Comparison, gate: GateParameters, at: float) -> Compared:
         blocks=contrast.blocks,
         phi=trial.tempering.phi,
         ripe=trial.ripe,
+        young=trial.young,
         delay=_waited(comparison.gate, rules),
         segments=_segments(trial, rules),
     )

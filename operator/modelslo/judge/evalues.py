@@ -58,7 +58,7 @@ def e_value(log_e: float) -> float:
 
 
 def start(scale: Scale, segments: bool) -> Wealth:
-    groups = scale.strata if segments else 0
+    groups = scale.segments if segments else 0
     back = [scale.back, *([scale.tail.bets] if scale.tail else []), *([scale.segment_back] * groups)]
     forth = [scale.forth, *([scale.segment_forth] * groups)]
     back_mass, forth_mass = _padded([one.log_mass for one in back]), _padded([one.log_mass for one in forth])
@@ -85,8 +85,8 @@ def with_copy(wealth: Wealth) -> Wealth:
     return changed(wealth, seed=seed, mixed_mass=mixed, copies=number)
 
 
-def with_block(wealth: Wealth, scale: Scale, rules: Rules, found: Wagers, phi: float) -> Wealth:
-    """Takes the wagers of a block, tempered by `phi` and capped."""
+def with_block(wealth: Wealth, scale: Scale, rules: Rules, found: Wagers, phi: float, whole: bool = True) -> Wealth:
+    """Takes the wagers of a block, tempered by `phi` and capped; one that is not `whole` can only be for "worse"."""
     number = len(scale.back.sizes)
     if not len(found.tail) and not found.segments.shape[1]:
         back, forth = found.mean[None, :number], found.mean[None, number:]
@@ -95,7 +95,7 @@ def with_block(wealth: Wealth, scale: Scale, rules: Rules, found: Wagers, phi: f
     return changed(
         wealth,
         back=wealth.back + np.minimum(back / phi, cap_of(rules.alpha)),
-        forth=wealth.forth + np.minimum(forth / phi, cap_of(rules.beta)),
+        forth=wealth.forth + np.minimum(forth / phi, cap_of(rules.beta)) if whole else wealth.forth,
     )
 
 

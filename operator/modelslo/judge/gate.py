@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import isfinite, sqrt
 
+from modelslo.judge.betting import Mask
 from modelslo.judge.changed import changed
+from modelslo.judge.cohorts import Cohorts
 from modelslo.judge.history import History, with_delta
 from modelslo.judge.incident import Watch, watched
 from modelslo.judge.increments import Delta, Step
-from modelslo.judge.maturity import Delays, mature
+from modelslo.judge.maturity import MOST_OLDER, Delays, mature
 from modelslo.judge.scale import CV2_UNKNOWN, Data, Rules, Scale, scores_of
 from modelslo.judge.trial import Trial, closed, forecasted, sample_of, trial_of
 from modelslo.judge.wagers import Sample
@@ -59,14 +61,24 @@ def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float
         if first is None and (canary.predictions > 0 or canary.labels > 0):
             first = step.at
         nan = not isfinite(canary.total[0]) and (stable is None or isfinite(stable.total[0]))
-    ripe = _ripe(gate, rules, step, -1.0 if first is None else step.at - first - rules.warmup)
+    age = -1.0 if first is None else step.at - first - rules.warmup
+    ripe, fit = _ripe(gate, rules, step, age), None
+    if trial.scale.cohorts is not None:
+        trial, ripe, fit = _by_age(trial, trial.scale.cohorts, ripe, min(age, step.settled), step.at - elapsed)
     poisoned = _poisoned(trial.scale, step)
     if poisoned or gate.watch.frozen or not ripe:
         trial = changed(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=trial.empty)
         if stable is None or poisoned:
             return trial
         return forecasted(trial, rules, sample_of(trial, rules, stable), elapsed)
-    filling = trial.filling.add(_sample(trial, rules, stable), _sample(trial, rules, canary), step.at, elapsed)
+    of_stable, of_canary, filling = _sample(trial, rules, stable), _sample(trial, rules, canary), trial.filling
+    if fit is not None:
+        if of_stable is not None:
+            # What is too old to be compared makes forecasts at once; they fade as blocks end.
+            trial = forecasted(trial, rules, of_stable.without(fit), 0.0)
+        of_stable, of_canary = _only(of_stable, fit), _only(of_canary, fit)
+        filling = filling.without(~fit)
+    filling = filling.add(of_stable, of_canary, step.at, elapsed)
     trial = changed(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=filling)
     # A block ends where both arms were seen, so that both cover the same time.
     return trial if stable is None or canary is None else closed(trial, rules, step.at)
@@ -74,6 +86,25 @@ def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float
 
 def _sample(trial: Trial, rules: Rules, delta: Delta | None) -> Sample | None:
     return None if delta is None else sample_of(trial, rules, delta)
+
+
+def _by_age(trial: Trial, cohorts: Cohorts, ripe: bool, age: float, start: float) -> tuple[Trial, bool, Mask | None]:
+    """Whether anything may be compared of what came since `start`, and which strata, None: all or nothing.
+
+    `ripe`: labels of any age may. Until then those may that are of predictions of the last `age` seconds, and once they
+    are nearly all of stable's the trial is told that blocks are whole.
+    """
+    fit, whole = None, ripe
+    if not ripe:
+        fit, usual = cohorts.fit(age), trial.forecast.labels
+        known, all_ = float(usual[fit].sum()), float(usual.sum())
+        ripe, whole = known > 0, known > 0 and known >= (1 - MOST_OLDER) * all_
+    since = start if trial.whole_since is None else trial.whole_since
+    return changed(trial, whole_since=since if whole else None), ripe, fit
+
+
+def _only(sample: Sample | None, fit: Mask) -> Sample | None:
+    return None if sample is None else sample.without(~fit)
 
 
 def _poisoned(scale: Scale, step: Step) -> bool:

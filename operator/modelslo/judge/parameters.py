@@ -15,7 +15,7 @@ _FAST, _SLOW = (1 / 672, 0.02), (1 / 112, 0.05)
 # A burn rate that needs more than this share of bad slices cannot be told from "all bad".
 _HIGHEST_ERROR_RATE = 0.9
 # Of the judge: another one cannot go on where this one was.
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Parameters:
     drift: bool = False  # the e-detector triggers a retrain, not the burn rate
     delays: bool = False  # a histogram tells the label delays
     vetoes: tuple[str, ...] = ()  # names of those that must be known before anything is decided
+    ages: bool = False  # a label tells how old each label is
 
     def gate_digest(self) -> str:
         """Changes whenever judging of a canary must start afresh (E = 1).
@@ -65,7 +66,7 @@ class Parameters:
         Vetoes are not in it: with another one the history is replayed, and what came while it stood is left out.
         """
         times = (self.timing.interval, self.timing.delay, self.timing.warmup, self.timing.settle, self.timing.tempo)
-        frozen = (_SCHEMA, self.gate, self.delays, *times)
+        frozen = (_SCHEMA, self.gate, self.delays, *times, *(["ages"] if self.ages else []))
         return hashlib.sha256(repr(frozen).encode()).hexdigest()[:16]
 
 
@@ -90,6 +91,7 @@ def parameters_of(spec: ModelSLOSpec, timing: Timing) -> Parameters:
         drift=spec.retrain is not None and spec.retrain.trigger.type is Trigger.DRIFT,
         delays=spec.indicator.labels.delay_metric is not None,
         vetoes=tuple(one.name for one in spec.guardrails.vetoes or ()),
+        ages=spec.indicator.labels.age_label is not None,
     )
 
 

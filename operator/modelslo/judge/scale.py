@@ -14,6 +14,7 @@ import numpy as np
 
 from modelslo.api.status import LossData
 from modelslo.judge.betting import Array, Bets, Mask, bets_for, bets_of_sums
+from modelslo.judge.cohorts import Cohorts
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.noise import CV2_UNKNOWN as CV2_UNKNOWN
 from modelslo.judge.timing import Tempo
@@ -36,7 +37,8 @@ class Rules:
     """What the user promises and allows; times in seconds, margins relative.
 
     ``edges`` are the finite upper bounds of the loss buckets, ``lag_edges`` those of the label delays. ``delay`` stands
-    in where no delays are exported. ``tail`` false: only means matter.
+    in where no delays are exported. ``tail`` false: only means matter. ``ages`` are the upper edges (s) of the ages by
+    which the exporter tells labels apart, the last one infinite; empty where it does not.
     """
 
     edges: tuple[float, ...]
@@ -51,15 +53,16 @@ class Rules:
     delay: float = 0.0
     tail: bool = True
     tempo: Tempo = field(default_factory=Tempo)
+    ages: tuple[float, ...] = ()
 
     @property
     def strata(self) -> slice:
-        """Rows of :class:`Delta` that are compared: the segments, or the whole arm."""
-        return slice(1, None) if self.segments else slice(0, 1)
+        """Rows of :class:`Delta` that are compared: the segments, each at each age, or the whole arm."""
+        return slice(1, None) if self.segments or self.ages else slice(0, 1)
 
     @property
     def number_of_strata(self) -> int:
-        return max(1, len(self.segments))
+        return max(1, len(self.segments)) * max(1, len(self.ages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,15 @@ class Scale:
     served: Mask  # (G,) strata of which stable had labels
     r: float
     segment_r: float
+    cohorts: Cohorts | None = None  # None: a stratum is a segment
 
     @property
     def strata(self) -> int:
         return len(self.pooled)
+
+    @property
+    def segments(self) -> int:
+        return self.strata if self.cohorts is None else self.cohorts.segments
 
 
 @lru_cache(maxsize=256)
@@ -146,6 +154,7 @@ def scale_of(rules: Rules, history: History) -> Scale:
         served=(pooled @ history.count[rows] > 0) if known else np.zeros(len(pooled), dtype=bool),
         r=r,
         segment_r=segment_r,
+        cohorts=Cohorts(np.array(rules.ages), len(pooled) // len(rules.ages)) if rules.ages else None,
     )
 
 
@@ -187,13 +196,14 @@ def _tail(rules: Rules, history: History, scores: Array) -> Tail | None:
 
 
 def _pooled(rules: Rules, history: History) -> Array:
-    """Segments below one per cent of stable's labels are judged together."""
-    number = rules.number_of_strata
+    """Segments below one per cent of stable's labels are judged together, at each age for itself."""
+    number, ages = max(1, len(rules.segments)), max(1, len(rules.ages))
+    every = np.eye(number * ages)
     if number == 1 or history.labels < _LEAST_HISTORY:
-        return np.eye(number)
-    share = history.count[rules.strata] / history.labels
+        return every
+    share = history.count[rules.strata].reshape(number, ages).sum(axis=1) / history.labels
     small = share < SMALLEST_SEGMENT
     if small.sum() < 2:
-        return np.eye(number)
+        return every
     rows = [row for index, row in enumerate(np.eye(number)) if not small[index]]
-    return np.array([*rows, small.astype(float)])
+    return np.kron(np.array([*rows, small.astype(float)]), np.eye(ages))

@@ -47,6 +47,14 @@ class Trial:
     closed: float | None = None  # the newest
     canary_nan: bool = False
     ripe: bool = False
+    # Where cohorts are told apart: the blocks that a promotion rests on, and since when they are of all ages.
+    whole: Contrast | None = None
+    whole_since: float | None = None
+
+    @property
+    def young(self) -> bool:
+        """Whether no more than quick labels may be compared now."""
+        return self.whole is not None and self.whole_since is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,7 @@ def trial_of(rules: Rules, history: History) -> Trial:
         tempering=tempering_of(history.scales, rules.tempo.windows[0])
         if scale.data is Data.HISTOGRAM
         else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows[0]),
+        whole=None if scale.cohorts is None else Contrast(),
     )
 
 
@@ -128,28 +137,40 @@ def _judged(trial: Trial, rules: Rules, division: Division, at: float) -> Trial:
     histogram, phi = scale.data is Data.HISTOGRAM, trial.tempering.phi
     pair = pair_of(canary, stable, scale.scores if histogram else None)
     expected = None if histogram else _expected(trial, phi)
-    found = wagers(scale, canary, stable, forecast, trial.tail_forecast.share, expected, bool(rules.segments))
-    if rules.segments and chosen is not None:
-        wide = np.zeros((found.segments.shape[0], len(chosen)))
-        wide[:, chosen] = found.segments
+    groups = None if scale.cohorts is None else scale.cohorts.groups(chosen)
+    found = wagers(scale, canary, stable, forecast, trial.tail_forecast.share, expected, bool(rules.segments), groups)
+    present = chosen if groups is None else groups.present
+    if rules.segments and present is not None:
+        wide = np.zeros((found.segments.shape[0], scale.segments))
+        wide[:, present] = found.segments
         found = replace(found, segments=wide)
     began = at if trial.began is None else trial.began
     # A segment that nobody ever asked for does not hold a promotion up.
     met = trial.met | (np.True_ if chosen is None else chosen)
-    wealth = with_block(_restarted(trial.wealth, at - began, rules.tempo.restart), scale, rules, found, phi)
+    whole = _whole(trial)
+    wealth = with_block(_restarted(trial.wealth, at - began, rules.tempo.restart), scale, rules, found, phi, whole)
     return changed(
         trial,
         filling=division.rest,
         wealth=wealth,
         began=began,
         closed=at,
-        e=values(wealth, scale.tail is not None, met),
+        e=values(wealth, scale.tail is not None, met if scale.cohorts is None else scale.cohorts.of_segments(met)),
         met=met,
+        whole=trial.whole.add(pair) if trial.whole is not None and whole else trial.whole,
         contrast=trial.contrast.add(pair),
         tempering=_tempered(trial, pair, expected, at),
         canary_spread=trial.canary_spread.add(pair, scale.scores, forecast) if histogram else trial.canary_spread,
         noise=trial.noise if histogram else _noised(trial.noise, pair, forecast, trial.forecast.overall, at),
     )
+
+
+def _whole(trial: Trial) -> bool:
+    """Whether the block that is over was of all ages while it was filled."""
+    if trial.whole is None:
+        return True
+    since, began = trial.whole_since, trial.filling.since
+    return since is not None and began is not None and began >= since
 
 
 def _restarted(wealth: Wealth, age: float, every: float) -> Wealth:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from math import isfinite, log
 from typing import Final
 
+from modelslo.judge.contrast import Contrast
 from modelslo.judge.gate import Gate
 from modelslo.judge.scale import Rules
 from modelslo.judge.trial import Trial
@@ -44,21 +45,26 @@ def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
         return _promotion(trial, rules, at)
     if trial.closed is None or at - trial.closed > rules.tempo.quiet:
         return GateVerdict.INSUFFICIENT_DATA if trial.ripe or trial.closed is not None else GateVerdict.IMMATURE
-    return GateVerdict.NEAR_MARGIN
+    return GateVerdict.IMMATURE if trial.young else GateVerdict.NEAR_MARGIN
 
 
 def _enough(trial: Trial, rules: Rules, at: float) -> bool:
     """Five blocks; three where labels come rarely and many at once, so that five would be a day."""
-    contrast, began = trial.contrast, trial.began
+    contrast, began = _promoted_by(trial), trial.began
     if contrast.blocks >= BLOCKS_TO_PROMOTE:
         return True
     long = began is not None and at - began >= rules.tempo.slow
     return long and contrast.blocks >= LARGE_BLOCKS and contrast.canary >= LARGE_LABELS * contrast.blocks
 
 
+def _promoted_by(trial: Trial) -> Contrast:
+    """The blocks that speak for labels of all ages."""
+    return trial.contrast if trial.whole is None else trial.whole
+
+
 def _promotion(trial: Trial, rules: Rules, at: float) -> GateVerdict:
     """The evidence is there; what else must hold before a promotion."""
-    contrast = trial.contrast
+    contrast = _promoted_by(trial)
     if trial.canary_nan:
         return GateVerdict.NAN_LOSS
     young = trial.first_prediction is None or at < trial.first_prediction + rules.tempo.least_age

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from modelslo.judge.betting import Array, Block, Events, Mask, log_e, log_e_of_events
+from modelslo.judge.cohorts import Groups
 from modelslo.judge.scale import Data, Scale
 
 _NOTHING: Final = np.zeros(0)
@@ -86,22 +88,44 @@ def wagers(
     tail_forecast: float,
     spread: Spread | None,
     segments: bool,
+    groups: Groups | None = None,
 ) -> Wagers:
     """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it. `spread` is needed
-    where there is no histogram."""
+    where there is no histogram. `groups`: what segment each stratum is of, None: each is one."""
     if scale.data is Data.HISTOGRAM:
-        return _of_buckets(scale, canary, stable, forecast, tail_forecast, segments)
+        return _of_buckets(scale, canary, stable, forecast, tail_forecast, segments, groups)
     assert spread is not None
     overall = np.full(len(forecast), _overall(canary, stable, forecast))
-    mean = _of_moments(scale.signed, scale.r, canary, stable, forecast, overall, spread, True)[:, 0]
+    mean = _of_moments(scale.signed, scale.r, canary, stable, forecast, overall, spread, _whole)[:, 0]
     found = _NO_SEGMENTS
     if segments:
-        found = _of_moments(scale.segment_signed, scale.segment_r, canary, stable, forecast, forecast, spread, False)
+        of_segment, added = _segmented(canary, stable, forecast, groups)
+        found = _of_moments(scale.segment_signed, scale.segment_r, canary, stable, forecast, of_segment, spread, added)
     return Wagers(mean, _NOTHING, found)
 
 
+def _whole(values: Array) -> Array:
+    found: Array = values.sum(keepdims=True)
+    return found
+
+
+def _segmented(
+    canary: Sample, stable: Sample, forecast: Array, groups: Groups | None
+) -> tuple[Array, Callable[[Array], Array] | None]:
+    """For each stratum the traffic-weighted forecast of its segment, and what adds up its strata."""
+    if groups is None:
+        return forecast, None
+    return groups.mean(forecast, canary.count + stable.count), groups.sums
+
+
 def _of_buckets(
-    scale: Scale, canary: Sample, stable: Sample, forecast: Array, tail_forecast: float, segments: bool
+    scale: Scale,
+    canary: Sample,
+    stable: Sample,
+    forecast: Array,
+    tail_forecast: float,
+    segments: bool,
+    groups: Groups | None,
 ) -> Wagers:
     block = Block(canary.buckets, stable.buckets)
     overall = np.array([_overall(canary, stable, forecast)])
@@ -115,7 +139,12 @@ def _of_buckets(
         tail = log_e_of_events(scale.tail.bets.sizes, scale.tail.ratio, tail_forecast, *events)
     found = _NO_SEGMENTS
     if segments:
-        found = log_e(scale.segment_signed, scale.segment_r, scale.scores, forecast, forecast, block, together=False)
+        # Where a segment has several ages it is to its strata what the whole is to all.
+        of_segment, added = _segmented(canary, stable, forecast, groups)
+        within = None if groups is None else groups.most
+        bets, r = scale.segment_signed, scale.segment_r
+        found = log_e(bets, r, scale.scores, forecast, of_segment, block, together=False, within=within)
+        found = found if added is None else added(found)
     return Wagers(mean, tail, found)
 
 
@@ -135,9 +164,9 @@ def _of_moments(
     forecast: Array,
     scale: Array,
     spread: Spread,
-    together: bool,
+    added: Callable[[Array], Array] | None,
 ) -> Array:
-    """ln e per bet and stratum, shape (L, G); `together`: of the sum over the strata, shape (L, 1).
+    """ln e per bet and stratum, shape (L, G); `added`: of the sums over strata that it makes, such as of all, (L, 1).
 
     For a contrast D of variance V under the null, E exp(D - (D^2 + 2 V) / 6) <= 1, whatever the law (Delyon 2009). With
     squares the same holds label by label, and D^2 is the sum over the labels.
@@ -156,9 +185,9 @@ def _of_moments(
             seen = None
     # The bets are made for a canary that varies as stable does.
     wider = v / ((v_c + v_s) * spread.stable)
-    if together:
-        wider = v.sum(keepdims=True) / ((v_c + v_s).sum(keepdims=True) * spread.stable)
-        d, v, seen = d.sum(keepdims=True), v.sum(keepdims=True), None if seen is None else seen.sum(keepdims=True)
+    if added is not None:
+        wider = added(v) / (added(v_c + v_s) * spread.stable)
+        d, v, seen = added(d), added(v), None if seen is None else added(seen)
     b = bets[:, None] / wider
     if seen is None:
         b = b * np.minimum(1.0, _LARGEST / (np.abs(b) * np.sqrt(np.maximum(v / spread.phi, 1e-300))))

@@ -20,7 +20,8 @@ class Selector:
     """Selects the series of one model.
 
     ``match`` holds the equality matchers (label, value) in ascending order, without the namespace; the namespace of the
-    ModelSLO is matched by ``namespace_label``. ``delays`` is the histogram of label delays, without segments.
+    ModelSLO is matched by ``namespace_label``. ``delays`` is the histogram of label delays, without segments;
+    ``age_label`` carries on the losses how old their labels are.
     """
 
     metric: str
@@ -31,6 +32,7 @@ class Selector:
     namespace_label: str
     segment_label: str | None
     delays: str | None = None
+    age_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

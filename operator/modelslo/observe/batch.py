@@ -21,6 +21,7 @@ class Family:
     namespace_label: str
     segment_label: str | None
     delays: str | None
+    age_label: str | None
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -40,6 +41,7 @@ def family_of(selector: Selector) -> Family:
         selector.namespace_label,
         selector.segment_label,
         selector.delays,
+        selector.age_label,
     )
 
 

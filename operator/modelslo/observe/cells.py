@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from math import isnan
 
 from modelslo.observe.answer import Series
-from modelslo.observe.evidence import Increment, Losses
+from modelslo.observe.evidence import NO_AGE, Increment, Losses
 from modelslo.observe.series import STALENESS_MS, Parts, Point, Scrape, Step, increases, scrapes, steps
 
 PREDICTIONS = "predictions"
@@ -22,8 +22,8 @@ INVALID = "invalid"
 class Gathered:
     """The series of one model in one answer. Keys name series; values begin with (version, segment)."""
 
-    histograms: dict[str, tuple[str, str, Parts]] = field(default_factory=dict)
-    delays: dict[str, tuple[str, str, Parts]] = field(default_factory=dict)
+    histograms: dict[str, tuple[str, str, float, Parts]] = field(default_factory=dict)  # and the age
+    delays: dict[str, tuple[str, str, float, Parts]] = field(default_factory=dict)
     counters: dict[str, tuple[str, str, str, Series]] = field(default_factory=dict)  # and PREDICTIONS or INVALID
 
 
@@ -71,6 +71,10 @@ class _Sums:
     invalid: float = 0.0
 
 
+_Place = tuple[int, str, str, float]
+"""Number of the cell's end, version, segment and age."""
+
+
 def boundaries(since: float, until: float, grid: float) -> tuple[int, ...]:
     """Ends of the grid's cells in ms: since, since + grid, ... and until."""
     last, found, number = _milliseconds(until), [_milliseconds(since)], 1
@@ -88,10 +92,10 @@ def _milliseconds(seconds: float) -> int:
 def advance(cursor: Cursor | None, gathered: Gathered, ends: Sequence[int]) -> tuple[list[Cell], Cursor]:
     """Reads on from `cursor` (None: the answer begins STALENESS before the first cell) to the last of `ends`.
 
-    Returns the cells (ends[i], ends[i + 1]] in which something was measured, ascending by time, version and segment.
+    Returns the cells (ends[i], ends[i + 1]] in which something was measured, ascending by time, version, segment, age.
     """
     until, after = ends[-1], cursor.at if cursor is not None else ends[0] - STALENESS_MS
-    sums: dict[tuple[int, str, str], _Sums] = {}
+    sums: dict[_Place, _Sums] = {}
     histograms = dict(cursor.histograms) if cursor is not None else {}
     for place, one in _read_histograms(histograms, gathered.histograms, ends, after):
         sums.setdefault(place, _Sums()).steps.append(one)
@@ -100,10 +104,7 @@ def advance(cursor: Cursor | None, gathered: Gathered, ends: Sequence[int]) -> t
         if one.count > 0:
             sums.setdefault(place, _Sums()).delays.append(one)
     counters = _read_counters(cursor, gathered, ends, after, sums)
-    cells = [
-        _cell(ends[index - 1] / 1000, ends[index] / 1000, version, segment, sums[index, version, segment])
-        for index, version, segment in sorted(sums)
-    ]
+    cells = [_cell(ends[place[0] - 1] / 1000, ends[place[0]] / 1000, *place[1:], sums[place]) for place in sorted(sums)]
     alive = until - STALENESS_MS
     return cells, Cursor(
         until,
@@ -115,18 +116,18 @@ def advance(cursor: Cursor | None, gathered: Gathered, ends: Sequence[int]) -> t
 
 def _read_histograms(
     last: dict[str, tuple[str, Scrape]],
-    gathered: Mapping[str, tuple[str, str, Parts]],
+    gathered: Mapping[str, tuple[str, str, float, Parts]],
     ends: Sequence[int],
     after: int,
-) -> Iterator[tuple[tuple[int, str, str], Step]]:
-    """Steps with their cell, version and segment; `last` is brought up to date."""
+) -> Iterator[tuple[_Place, Step]]:
+    """Steps with their place; `last` is brought up to date."""
     for key in sorted(gathered):
-        version, segment, parts = gathered[key]
+        version, segment, age, parts = gathered[key]
         before = last[key][1] if key in last else None
         found, newest = steps(before, scrapes(parts, after))
         for one in found:
             if one.at > ends[0]:
-                yield (bisect_left(ends, one.at), version, segment), one
+                yield (bisect_left(ends, one.at), version, segment, age), one
         if newest is not None:
             last[key] = (version, newest)
 
@@ -136,7 +137,7 @@ def _read_counters(
     gathered: Gathered,
     ends: Sequence[int],
     after: int,
-    sums: dict[tuple[int, str, str], _Sums],
+    sums: dict[_Place, _Sums],
 ) -> dict[str, Point]:
     last = dict(cursor.counters) if cursor is not None else {}
     for key in sorted(gathered.counters):
@@ -144,7 +145,7 @@ def _read_counters(
         found, newest = increases(last.get(key), series, after)
         for at, increase in found:
             if at > ends[0]:
-                of = sums.setdefault((bisect_left(ends, at), version, segment), _Sums())
+                of = sums.setdefault((bisect_left(ends, at), version, segment, NO_AGE), _Sums())
                 if kind == PREDICTIONS:
                     of.predictions += increase
                 else:
@@ -154,7 +155,7 @@ def _read_counters(
     return last
 
 
-def _cell(start: float, end: float, version: str, segment: str, sums: _Sums) -> Cell:
+def _cell(start: float, end: float, version: str, segment: str, age: float, sums: _Sums) -> Cell:
     count = total = 0.0
     squares: float | None = 0.0
     for one in sums.steps:
@@ -165,7 +166,7 @@ def _cell(start: float, end: float, version: str, segment: str, sums: _Sums) -> 
     losses = Losses(count, total, buckets, squares if sums.steps else None)
     delay_edges, delays = _together((one.edges, one.buckets) for one in sums.delays)
     return Cell(
-        Increment(start, end, version, segment, losses, sums.predictions, sums.invalid, delays), edges, delay_edges
+        Increment(start, end, version, segment, losses, sums.predictions, sums.invalid, delays, age), edges, delay_edges
     )
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from types import MappingProxyType
 from typing import Final
 
 NO_SEGMENT: Final = ""
+NO_AGE: Final = inf
 # Prometheus itself forgets a series after five minutes without a sample (seconds).
 STALENESS: Final = 300.0
 
@@ -66,6 +68,8 @@ class Losses:
 class Increment:
     """What one version did in one segment in (start, end], differenced per series with real scrape times.
 
+    ``age`` (s) is the upper edge of the time from prediction to label of its losses; infinite: none, or not told.
+
     ``delays`` are labels per bucket of their delay, the last one above the highest finite edge; they know no segments
     and stand with NO_SEGMENT. Empty: not exported.
     """
@@ -78,6 +82,7 @@ class Increment:
     predictions: float = 0.0
     invalid: float = 0.0
     delays: tuple[float, ...] = ()
+    age: float = NO_AGE
 
 
 @dataclass(frozen=True, slots=True)

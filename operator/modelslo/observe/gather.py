@@ -9,7 +9,7 @@ from modelslo.observe.answer import Series
 from modelslo.observe.ask import Ask
 from modelslo.observe.batch import Owners, family_of
 from modelslo.observe.cells import INVALID, PREDICTIONS, Gathered
-from modelslo.observe.evidence import NO_SEGMENT, ModelKey
+from modelslo.observe.evidence import NO_AGE, NO_SEGMENT, ModelKey
 from modelslo.observe.series import Parts
 
 
@@ -26,16 +26,34 @@ def gather(asks: Sequence[Ask], series: Iterable[Series]) -> dict[ModelKey, Gath
         key = owners.rest(one.labels)
         version = one.labels.get(family.version_label, "")
         segment = one.labels.get(family.segment_label, NO_SEGMENT) if family.segment_label else NO_SEGMENT
+        age = age_of(one.labels.get(family.age_label, "")) if family.age_label else NO_AGE
         for ask in models:
             of = found[ask.model]
             if name in counters:
                 of.counters[f"{name}\xff{key}"] = (version, segment, counters[name], one)
             # A user may name the histogram's own count as the counter of predictions.
             if name.startswith(family.metric):
-                _put(of.histograms.setdefault(key, (version, segment, Parts()))[2], name[len(family.metric) :], one)
+                _put(
+                    of.histograms.setdefault(key, (version, segment, age, Parts()))[3], name[len(family.metric) :], one
+                )
             if family.delays is not None and name.startswith(family.delays):
-                _put(of.delays.setdefault(key, (version, NO_SEGMENT, Parts()))[2], name[len(family.delays) :], one)
+                _put(
+                    of.delays.setdefault(key, (version, NO_SEGMENT, NO_AGE, Parts()))[3],
+                    name[len(family.delays) :],
+                    one,
+                )
     return found
+
+
+def is_age(text: str) -> bool:
+    """Whether a label's value is the upper edge of an age."""
+    edge = _edge(text)
+    return edge is not None and edge > 0
+
+
+def age_of(text: str) -> float:
+    """The upper edge (s) of an age, as it stands in the label. Infinite where it is none."""
+    return float(text) if is_age(text) else NO_AGE
 
 
 def _put(parts: Parts, suffix: str, series: Series) -> None:

@@ -48,6 +48,18 @@ def test_a_canary_waits_for_its_labels_and_not_for_the_stated_delay(stage: Stage
 
 
 @scenario
+def test_quick_labels_roll_a_canary_back_while_the_stated_delay_runs(stage: Stage) -> None:
+    """40 s of delay are stated, and nothing tells delays but the age of each label."""
+    model = stage.model()
+    model.images(v1=GOOD, v2=2 * BAD)
+    model.create(modelslo(indicator={"labels": {"delay": "20m", "ageLabel": "age_bucket"}}))
+    model.begin("v2")
+    assert model.rolled_back("v2") == "CanaryWorse"
+    (started, ended) = (one["at"] for one in model.status()["history"][-2:])
+    assert (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds() < 40
+
+
+@scenario
 def test_five_percent_worse_is_within_the_margin(stage: Stage) -> None:
     model = stage.model()
     model.images(v1=0.3, v2=0.3 * 1.05)

@@ -25,6 +25,7 @@ _SHAPE: Final = 4.0
 _SEASON: Final = 0.15
 _SEASON_SECONDS: Final = 11.0
 _BUCKETS: Final = geometric_buckets(0.5, ratio=1.3, count=20)
+_AGES: Final = (0.8, 1.2, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class _Label:
 
 
 def new_exporter() -> LossExporter:
-    return LossExporter(MODEL_NAME, loss_kind("huber", 1.0), buckets=_BUCKETS)
+    return LossExporter(MODEL_NAME, loss_kind("huber", 1.0), buckets=_BUCKETS, ages=_AGES)
 
 
 @dataclass

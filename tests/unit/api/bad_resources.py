@@ -157,6 +157,42 @@ RULE_ROWS: Final = (
         ("namespace", "loss.namespaceLabel", "name two different labels"),
     ),
     Bad(
+        "no-reserved-age-label",
+        {f"{_LABELS}.ageLabel": "le"},
+        f"{_LABELS}.ageLabel",
+        ("le has a meaning of its own", "such as age_bucket"),
+    ),
+    Bad(
+        "age-label-not-matched",
+        {f"{_LABELS}.ageLabel": "model_name"},
+        "spec.indicator.loss.matchLabels",
+        ("contains model_name", "labels.ageLabel", "take it out"),
+    ),
+    Bad(
+        "age-is-not-version",
+        {f"{_LABELS}.ageLabel": "model_version"},
+        f"{_LABELS}.ageLabel",
+        ("model_version", "loss.versionLabel", "name two different labels"),
+    ),
+    Bad(
+        "age-is-not-namespace",
+        {f"{_LABELS}.ageLabel": "namespace"},
+        f"{_LABELS}.ageLabel",
+        ("namespace", "loss.namespaceLabel", "name two different labels"),
+    ),
+    Bad(
+        "age-is-not-segment",
+        {f"{_LABELS}.ageLabel": "segment"},
+        f"{_LABELS}.ageLabel",
+        ("segment", "segments.label", "name two different labels"),
+    ),
+    Bad(
+        "age-label-needs-delay",
+        {f"{_LABELS}.delay": GONE, f"{_LABELS}.ageLabel": "age_bucket"},
+        f"{_LABELS}.ageLabel",
+        ("age_bucket stands without labels.delay", "state the delay too"),
+    ),
+    Bad(
         "max-age-beyond-delay",
         {f"{_LABELS}.maxAge": "30m"},
         f"{_LABELS}.maxAge",

@@ -16,7 +16,7 @@ from modelslo.cli.backtest_page import roles
 from modelslo.decide.reasons import Action, Reason
 from modelslo.engine.settings import Settings
 from modelslo.observe.ask import Ask
-from modelslo.observe.evidence import Evidence
+from modelslo.observe.evidence import Evidence, Losses
 from tests.unit.backtest.history import BEGIN, HOUR, RAW, SETTINGS, Served, World, recorded, variants
 from tests.unit.engine import test_engine
 from tests.unit.engine.fakes import REPLICA_SETS, FakeClock, Silent
@@ -39,6 +39,22 @@ def acts(moments: list[Moment]) -> list[tuple[str, str]]:
 def test_each_canary_gets_its_verdict() -> None:
     assert acts(run(World(BAD, HOURS))) == [("Start", "v2"), ("Rollback", "v2")]
     assert acts(run(World(GOOD, HOURS))) == [("Start", "v2"), ("Promote", "v2")]
+
+
+def test_by_the_age_of_labels_a_bad_canary_is_rolled_back_before_the_delay_is_over() -> None:
+    # Given labels that come within a minute, where forty are stated
+    labels = {"delay": "40m", "ageLabel": "age_bucket"}
+    raw = {**RAW, "indicator": {**RAW["indicator"], "labels": labels}}
+    plain, aged = World(BAD, HOURS), World(BAD, HOURS)
+    aged.increments = [
+        of for one in aged.increments for of in (replace(one, age=60.0), replace(one, losses=Losses(), predictions=0.0))
+    ]
+    # When both are replayed
+    found = [run(world, raw=raw) for world in (plain, aged)]
+    # Then the verdict is the same, and comes more than half an hour sooner
+    assert acts(found[0]) == acts(found[1]) == [("Start", "v2"), ("Rollback", "v2")]
+    waited, at_once = (next(one.at for one in of if one.decision.action is Action.ROLLBACK) for of in found)
+    assert (waited - at_once).total_seconds() > 1800
 
 
 @pytest.mark.parametrize(("mean", "end"), [(1.7, "Rollback"), (0.8, "Promote")])

@@ -75,6 +75,7 @@ def test_the_table_of_slices_is_the_same_object_until_one_closes() -> None:
     squares=st.none() | NUMBERS,
     buckets=st.booleans(),
     delays=st.booleans(),
+    age=st.just(inf) | st.floats(0.1, 1e9),
     version=st.text(),
     segment=st.text(),
     rows=st.lists(st.tuples(st.integers(0, 10**9), st.text(), NUMBERS, st.floats(0, 1e9))),
@@ -84,13 +85,14 @@ def test_a_line_is_read_as_it_was_written(
     squares: float | None,
     buckets: bool,
     delays: bool,
+    age: float,
     version: str,
     segment: str,
     rows: list[tuple[int, str, float, float]],
 ) -> None:
     counted = (1.0,) * (len(EDGES) + 1) if buckets else ()
     one = Increment(
-        60.0, 120.0, version, segment, Losses(3.0, total, counted, squares), 5.0, 2.0, (1.0, 2.0) if delays else ()
+        60.0, 120.0, version, segment, Losses(3.0, total, counted, squares), 5.0, 2.0, (1.0, 2.0) if delays else (), age
     )
     cell = Cell(one, EDGES if buckets else (), (60.0,) if delays else ())
     chunk = Chunk(60.0, 120.0, 7, (cell,), tuple(rows))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -165,6 +167,44 @@ def test_a_histogram_of_label_delays_that_is_not_there() -> None:
     asked = spec(labels={"delay": "10m", "delayMetric": "lag"})
     assert "note There is no histogram lag (spec.indicator.labels.delayMetric)" in said(asked, look(asked))
     assert "no histogram" not in said(asked, look(asked, evidence={"delay_edges": (60.0, 600.0)}))
+
+
+def aged(counts: dict[float, float], seen: Look) -> tuple[Increment, ...]:
+    """The increments with so many labels of each age."""
+    return tuple(
+        replace(one, age=age, losses=replace(one.losses, count=count))
+        for one in seen.evidence.increments
+        for age, count in counts.items()
+    )
+
+
+def test_the_label_for_the_age_of_labels() -> None:
+    asked = spec(labels={"delay": "10m", "ageLabel": "age_bucket"})
+    sound = ("+Inf", "60", "600.0")
+    good = {"ages": {"v1": sound, "v2": ("+Inf", "60.0", "600")}}
+    # Given both versions with the same edges, however they are written
+    young = aged({60.0: 60.0, 600.0: 38.0, inf: 2.0}, look(asked))
+    seen = look(asked, **good, evidence={"increments": young})
+    assert said(asked, seen) == ""
+    text = "\n".join(page(seen, parameters(asked), ROLES, []))
+    assert "Labels by age" in text
+    assert re.search(r"<= 600s +38%", text)
+    # Then nothing is said but of what is amiss
+    absent = look(asked, ages={"v1": ("",), "v2": ("",)})
+    assert "note No loss carries the label age_bucket (spec.indicator.labels.ageLabel)" in said(asked, absent)
+    odd = look(asked, ages={"v1": (*sound, "1h"), "v2": (*sound, "")})
+    assert "Of version 'v1', age_bucket has values that are no age: '1h'. They count as +Inf." in said(asked, odd)
+    assert "Of version 'v2', age_bucket has values that are no age: ''" in said(asked, odd)
+    endless = look(asked, ages={"v1": ("60",), "v2": ("60",)})
+    assert "age_bucket has no value +Inf: are labels above 60 s lost?" in said(asked, endless)
+    other = look(asked, ages={"v1": sound, "v2": ("+Inf", "300")})
+    assert "Versions tell the age of labels by other edges (age_bucket): 'v1': '+Inf', '60', '600.0'" in said(
+        asked, other
+    )
+    late = aged({60.0: 60.0, inf: 40.0}, look(asked))
+    assert "40% of the labels are older than the last edge of age_bucket" in said(
+        asked, look(asked, **good, evidence={"increments": late})
+    )
 
 
 def test_scrapes_too_far_apart() -> None:

@@ -262,6 +262,20 @@ def test_what_the_labels_take_is_waited_for_where_a_histogram_tells() -> None:
     assert measured(evidence(), parameters()).delay == inf
 
 
+def test_a_label_for_the_age_of_labels_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evidence()
+    aged = replace(whole, increments=tuple(replace(one, age=600.0) for one in whole.increments))
+    assert (measured(whole, parameters()).aged, measured(aged, parameters()).aged) == (False, True)
+    assert measured(aged, parameters()).traffic == measured(whole, parameters()).traffic
+
+    async def seen(*_: object) -> Evidence:
+        return aged
+
+    monkeypatch.setattr("modelslo.cli.plan.look", seen)
+    case = case_of_spec(ModelKey("n", "m"), parse_spec(yaml.safe_load(FILE)["spec"]), Given(), Settings())
+    assert any("quick ones can roll a canary back sooner" in one for one in case.remarks)
+
+
 def test_copies_for_a_shadow_come_on_top_of_what_stable_gets(monkeypatch: pytest.MonkeyPatch) -> None:
     """An hour of 60 labels a minute of stable, and some of another version, which the plan for a shadow leaves out."""
 

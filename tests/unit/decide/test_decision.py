@@ -64,6 +64,20 @@ def test_each_case_has_its_action(
     assert (decision.action, decision.reason) == (action, reason)
 
 
+def test_while_only_quick_labels_can_be_compared_it_is_said() -> None:
+    # Given a canary of which no more than that can be compared
+    of = judgement(Verdict.IMMATURE)
+    assert of.canary is not None
+    young = replace(of.canary, compared=replace(of.canary.compared, young=True))
+    # Then it goes on as one without a verdict, and the message has the reason
+    decision = decided(rolling(), snapshot(), replace(of, canary=young))
+    assert decision.action is Action.ADVANCE
+    assert "only quick labels can be compared yet, which speak against a canary and not for it" in decision.message
+    # And one that is worse by them is rolled back
+    worse = replace(of, canary=replace(young, verdict=Verdict.WORSE))
+    assert decided(rolling(), snapshot(), worse).action is Action.ROLLBACK
+
+
 @pytest.mark.parametrize("unknown", list(Unknown))
 @pytest.mark.parametrize("verdict", list(Verdict))
 def test_the_verdict_law(unknown: Unknown, verdict: Verdict) -> None:

@@ -247,6 +247,36 @@ def test_sums_equal_the_losses_computed_directly(pairs: list[tuple[float, float]
     assert value(exporter, "ml_huber_loss_bucket", le="60.0") == sum(x <= 60 for x in losses)
 
 
+def test_losses_carry_the_age_of_their_labels_where_it_is_asked_for() -> None:
+    # Given an exporter with edges at one and ten minutes
+    exporter = LossExporter("m", loss_kind("absolute"), buckets=(1.0, 2.0), ages=(60, 600))
+    joiner = Joiner(exporter, expire_after=1e6, clock=Clock())
+    joiner.predict([Prediction(str(key), "v1", "default", 0.0, 1000.0) for key in range(6)])
+    # Then all ages of a new version exist at zero
+    for age in ("60.0", "600.0", "+Inf"):
+        labels = f'age_bucket="{age}",model_name="m",model_version="v1",segment="default"'
+        assert f"ml_absolute_error_count{{{labels}}} 0.0" in exporter.render().decode()
+    # When labels come early, on an edge, between, and late
+    joiner.label([Label(str(key), 1.5, at) for key, at in enumerate((990.0, 1060.0, 1060.5, 1600.0, 1601.0, 9e5))])
+    # Then each loss counts once, at the lowest edge that its age does not exceed
+    found = [value(exporter, "ml_absolute_error_count", age_bucket=age) for age in ("60.0", "600.0", "+Inf")]
+    assert found == [2.0, 2.0, 2.0]
+    assert value(exporter, "ml_absolute_error_squares_total", age_bucket="60.0") == 4.5
+    assert value(exporter, "ml_labels_total") == 6
+    # And what nobody gives a time of has no upper edge
+    exporter.scored("v1", "default", 1.0)
+    assert value(exporter, "ml_absolute_error_count", age_bucket="+Inf") == 3
+    # And a version that is retired leaves none of them
+    exporter.retire("v1")
+    assert "age_bucket" not in exporter.render().decode()
+
+
+@pytest.mark.parametrize("ages", [(0.0,), (-1.0, 5.0), (60.0, 30.0), (5.0, 5.0), (math.inf,), tuple(range(1, 10))])
+def test_edges_that_are_no_ages_are_refused(ages: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="ages"):
+        LossExporter("m", loss_kind("absolute"), buckets=(1.0,), ages=ages)
+
+
 def test_threads_lose_nothing_and_a_scrape_sees_whole_labels() -> None:
     exporter, joiner = make(capacity=100_000)
     stop = threading.Event()

@@ -57,6 +57,13 @@ def test_predictions_and_labels_become_losses(server: JoinerServer) -> None:
     assert call(server, "GET", "/healthz")[1] == {"status": "ok", "waiting": 0, "early": 0, "done": 1}
 
 
+def test_ages_are_options_of_the_service() -> None:
+    assert options(ARGUMENTS).ages == ()
+    assert options([*ARGUMENTS, "--ages", "60, 600,3600"]).ages == (60.0, 600.0, 3600.0)
+    with pytest.raises(SystemExit):
+        options([*ARGUMENTS, "--ages", "600,60"])
+
+
 @pytest.mark.parametrize(
     ("path", "body", "field", "mend"),
     [

@@ -18,6 +18,7 @@ def ask(
     slices: tuple[int, int] = (0, 9),
     segment_label: str | None = None,
     delays: str | None = None,
+    age_label: str | None = None,
 ) -> Ask:
     return Ask(
         ModelKey(namespace, name),
@@ -31,6 +32,7 @@ def ask(
             "namespace",
             segment_label,
             delays,
+            age_label,
         ),
         since,
         until,

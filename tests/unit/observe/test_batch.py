@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,8 +81,8 @@ def test_gather_sorts_parts() -> None:
         ],
     )
     assert found[mine.model] == found[twin.model]
-    ((version, segment, parts),) = found[mine.model].histograms.values()
-    assert (version, segment) == ("v", "s")
+    ((version, segment, age, parts),) = found[mine.model].histograms.values()
+    assert (version, segment, age) == ("v", "s", inf)
     assert None not in (parts.count, parts.total, parts.squares)
     assert [edge for edge, _ in parts.buckets] == [1.0, float("inf")]
     assert sorted(one[:3] for one in found[mine.model].counters.values()) == [
@@ -93,8 +95,8 @@ def test_label_delays_are_gathered_by_version_when_they_are_asked_for() -> None:
     mine = ask(segment_label="segment", delays="lag")
     lag = [series("lag_count"), series("lag_sum"), series("lag_bucket", le="60"), series("lag_bucket", le="+Inf")]
     found = gather([mine], [series("loss_count", segment="s"), *lag])[mine.model]
-    ((version, segment, parts),) = found.delays.values()
-    assert (version, segment) == ("v", "")
+    ((version, segment, age, parts),) = found.delays.values()
+    assert (version, segment, age) == ("v", "", inf)
     assert parts.count is not None
     assert [edge for edge, _ in parts.buckets] == [60.0, float("inf")]
     assert len(found.histograms) == 1
@@ -102,6 +104,31 @@ def test_label_delays_are_gathered_by_version_when_they_are_asked_for() -> None:
     # A model without them does not share the query, and gets none
     assert family_of(ask().selector) != family_of(mine.selector)
     assert gather([ask()], lag)[mine.model].delays == {}
+
+
+def test_losses_are_gathered_by_age_where_a_label_tells_it() -> None:
+    # Given losses with a label for their age, one of them without
+    mine = ask(segment_label="segment", age_label="age_bucket")
+    told = ("60.0", "600", "+Inf", "old", "-5", None)
+    losses = [
+        one
+        for text in told
+        for labels in [{"segment": "s"} | ({} if text is None else {"age_bucket": text})]
+        for one in (series("loss_count", **labels), series("loss_bucket", le="+Inf", **labels))
+    ]
+    # When they are gathered
+    found = gather([mine], [*losses, series("ml_predictions_total", segment="s")])[mine.model]
+    # Then each has its upper edge, and none where the label is no age
+    assert [(segment, age) for _, segment, age, _ in found.histograms.values()] == [
+        ("s", 60.0),
+        ("s", 600.0),
+        *[("s", inf)] * 4,
+    ]
+    assert all(parts.count is not None and len(parts.buckets) == 1 for *_, parts in found.histograms.values())
+    # And a model that does not name the label does not share the query, and adds the ages up
+    assert family_of(ask(segment_label="segment").selector) != family_of(mine.selector)
+    plain = gather([ask(segment_label="segment")], losses)[mine.model]
+    assert {age for *_, age, _ in plain.histograms.values()} == {inf}
 
 
 def test_what_cannot_be_asked() -> None:

@@ -67,8 +67,9 @@ def window(streams: dict[str, tuple[str, str, list[tuple[int, list[float]]]]], s
             return Series({}, times, [values[index] for _, values in mine])
 
         buckets = [(edge, column(3 + position)) for position, edge in enumerate(EDGES)]
-        gathered.histograms[key] = (version, segment, Parts(column(0), column(1), column(2), buckets))
-        gathered.delays[key] = (version, "", Parts(column(0), None, None, buckets))
+        age = 60.0 if key.endswith("1") else inf
+        gathered.histograms[key] = (version, segment, age, Parts(column(0), column(1), column(2), buckets))
+        gathered.delays[key] = (version, "", inf, Parts(column(0), None, None, buckets))
         gathered.counters[key] = (version, segment, PREDICTIONS, column(0))
         gathered.counters[f"{key} reason"] = (version, segment, INVALID, column(5))
     return gathered
@@ -148,9 +149,9 @@ def test_label_delays_stand_with_no_segment_beside_losses_of_segments() -> None:
         return Series({}, [START + 1, START + 2], list(values))
 
     gathered = Gathered()
-    gathered.histograms["a"] = ("v", "s", Parts(column(0, 3), column(0, 2), None, [(1.0, column(0, 2))]))
-    gathered.delays["a"] = ("v", "", Parts(column(0, 3), None, None, [(60.0, column(0, 1)), (inf, column(0, 3))]))
-    gathered.delays["idle"] = ("w", "", Parts(column(5, 5), None, None, [(60.0, column(5, 5))]))
+    gathered.histograms["a"] = ("v", "s", inf, Parts(column(0, 3), column(0, 2), None, [(1.0, column(0, 2))]))
+    gathered.delays["a"] = ("v", "", inf, Parts(column(0, 3), None, None, [(60.0, column(0, 1)), (inf, column(0, 3))]))
+    gathered.delays["idle"] = ("w", "", inf, Parts(column(5, 5), None, None, [(60.0, column(5, 5))]))
     cells, cursor = advance(None, gathered, boundaries(START / 1000, START / 1000 + 60, 60))
     merged = on_common_edges(cells)
     assert merged.delay_edges == (60.0,)
@@ -159,6 +160,22 @@ def test_label_delays_stand_with_no_segment_beside_losses_of_segments() -> None:
         ("s", 3.0, ()),
     ]
     assert cursor.newest() == {"v": (START + 2) / 1000}
+
+
+def test_losses_of_each_age_stand_alone_beside_predictions_without_one() -> None:
+    def column(*values: float) -> Series:
+        return Series({}, [START + 1, START + 2], list(values))
+
+    gathered = Gathered()
+    for age, count in ((600.0, 2.0), (60.0, 3.0), (inf, 0.0)):
+        gathered.histograms[f"age={age}"] = ("v", "", age, Parts(column(0, count), column(0, count)))
+    gathered.counters["p"] = ("v", "", PREDICTIONS, column(0, 9))
+    cells, _ = advance(None, gathered, boundaries(START / 1000, START / 1000 + 60, 60))
+    assert [(one.increment.age, one.increment.losses.count, one.increment.predictions) for one in cells] == [
+        (60.0, 3.0, 0.0),
+        (600.0, 2.0, 0.0),
+        (inf, 0.0, 9.0),
+    ]
 
 
 def test_label_delays_of_other_edges_are_compared_on_what_they_share() -> None:
