@@ -12,9 +12,8 @@ from modelslo.judge.scale import Rules
 from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
-# Nats kept back for what tempering does not see. Measured at the boundary: docs/judging.md.
+# Nats kept back for what tempering does not see; it begins low, and rollbacks come early. Measured: docs/judging.md.
 ROLLBACK_RESERVE: Final = 0.2
-PROMOTION_RESERVE: Final = 0.22
 BLOCKS_TO_PROMOTE: Final = 5
 LARGE_BLOCKS: Final = 3
 LARGE_LABELS: Final = 100.0
@@ -41,7 +40,7 @@ def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
         return GateVerdict.INCIDENT
     if trial.e.rollback >= log(1 / rules.alpha) + ROLLBACK_RESERVE:
         return GateVerdict.ROLLBACK
-    if trial.e.promote >= log(1 / rules.beta) + PROMOTION_RESERVE and trial.e.rollback < log(HARM):
+    if trial.e.promote >= log(1 / rules.beta) and trial.e.rollback < log(HARM):
         return _promotion(trial, rules, at)
     if trial.closed is None or at - trial.closed > rules.tempo.quiet:
         return GateVerdict.INSUFFICIENT_DATA if trial.ripe or trial.closed is not None else GateVerdict.IMMATURE

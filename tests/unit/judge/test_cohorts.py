@@ -282,7 +282,7 @@ def test_a_regression_is_rolled_back_long_before_the_labels_are_all_there() -> N
     aged = [judged(world, world_rules(True), seed) for seed in range(4)]
     waiting = [judged(world, world_rules(False), seed) for seed in range(4)]
     assert {one.verdict for one in (*aged, *waiting)} == {ROLLBACK}
-    assert max(one.after for one in aged) < 0.75 * min(one.after for one in waiting)
+    assert np.median([one.after for one in aged]) < 0.6 * min(one.after for one in waiting)
 
 
 @pytest.mark.parametrize("factor", [2.0, 3.0])
