@@ -105,8 +105,10 @@ def compared(
     *,
     delay_edges: tuple[float, ...] = (),
     settled: float = inf,
+    vetoed: bool = False,
 ) -> Comparison:
-    """Takes a cell of the rollout. `settled`: seconds for which both arms have had their share of now."""
+    """Takes a cell of the rollout. `settled`: seconds for which both arms have had their share of now. `vetoed`: a veto
+    stands, and what stable loses is not what it usually does."""
     edges, delay_edges = _edges(comparison.rules, edges, delay_edges)
     rules = comparison.rules
     if rules is None or (rules.edges, rules.lag_edges) != (edges, delay_edges):
@@ -117,7 +119,7 @@ def compared(
         comparison = replace(comparison, apart=True)
         comparison, rules = _begun(comparison, parameters, edges, delay_edges, cell, stable)
     delta_c = _delta(rules, [one for one in cell if one.version == canary])
-    delta_s = _delta(rules, [one for one in cell if one.version == stable])
+    delta_s = None if vetoed else _delta(rules, [one for one in cell if one.version == stable])
     step = Step(cell[0].end, delta_s, delta_c, settled)
     return replace(comparison, gate=advance(comparison.gate, rules, step, True))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from modelslo.judge.cause import Cause
 from modelslo.judge.judgement import Judgement, Scene, Span, Unknown, Verdict
@@ -27,12 +28,12 @@ def vetoed_spec(minutes: int = 0) -> Parameters:
     )
 
 
-def both(looks: Iterable[int], mean: float) -> list[list[Increment]]:
-    """Both versions; the canary's mean loss is `mean`, stable's 1. The same number gives the same losses."""
+def both(looks: Iterable[int], mean: float, of: float = 1.0) -> list[list[Increment]]:
+    """Both versions; the canary's mean loss is `mean`, stable's `of`. The same number gives the same losses."""
     found = []
     for number in looks:
         chance = np.random.default_rng(number)
-        of_stable, of_canary = chance.exponential(1.0, 40), chance.exponential(mean, 40)
+        of_stable, of_canary = chance.exponential(of, 40), chance.exponential(mean, 40)
         found.append([cell(number, "v1", of_stable), cell(number, "v2", of_canary)])
     return found
 
@@ -85,6 +86,19 @@ def test_no_evidence_is_taken_while_a_veto_stands() -> None:
     without = compared(sound + broken, (), of)
     assert without.canary is not None
     assert without.canary.verdict is Verdict.WORSE
+
+
+@pytest.mark.parametrize("mean", [0.1, 9.0])
+def test_what_came_while_a_veto_stood_is_not_what_stable_usually_loses(mean: float) -> None:
+    """Else stable's own loss would have jumped when the data are sound again, and nothing be compared for hours."""
+    of, stood = vetoed_spec(2), range(31, 151)
+    sound, behind = both(range(1, 31), 1.0), both(range(151, 271), 1.0)
+    # Given two hours of a veto in which both versions lose less, or more, than they do
+    usual, other = (compared(sound + both(stood, one, one) + behind, stood, of) for one in (1.0, mean))
+    # Then behind them it is as if they had not
+    assert other.canary == usual.canary
+    assert other.canary is not None
+    assert other.canary.verdict is Verdict.NOT_WORSE
 
 
 def test_when_it_lifts_judging_goes_on_where_it_was() -> None:
