@@ -88,6 +88,21 @@ def test_no_evidence_is_taken_while_a_veto_stands() -> None:
     assert without.canary.verdict is Verdict.WORSE
 
 
+def test_a_veto_that_lifts_within_a_cell_takes_it_along() -> None:
+    # Given a veto that stood at the end of look 30 and not at that of look 31, without a label delay
+    of, sound = vetoed_spec(), both(range(1, 31), 1.0)
+    behind = both(range(31, 40), 1.0)
+    for number, counted in ((0, 0), (1, 40)):
+        # When data that are broken until then are no numbers to the canary
+        looks = [*sound, *behind]
+        stable, canary = looks[30 + number]
+        looks[30 + number] = [stable, replace(canary, invalid=40.0)]
+        found = compared(looks, [29, 30], of)
+        # Then those of look 31 do not count
+        assert found.canary is not None
+        assert found.canary.invalid.canary == counted
+
+
 @pytest.mark.parametrize("mean", [0.1, 9.0])
 def test_what_came_while_a_veto_stood_is_not_what_stable_usually_loses(mean: float) -> None:
     """Else stable's own loss would have jumped when the data are sound again, and nothing be compared for hours."""
@@ -118,9 +133,9 @@ def test_what_was_worse_before_is_no_bad_version_while_it_stands() -> None:
 
 
 def test_labels_of_predictions_from_that_time_are_left_out_too() -> None:
-    """What is labelled up to a delay of ten minutes after the veto was predicted while it stood."""
+    """What is labelled up to a delay of ten minutes after the veto was predicted while it stood: up to look 51."""
     of, looks = vetoed_spec(10), both(range(1, 101), 1.0)
-    counted = [labels(compared(looks[:length], range(41, 51), of)) for length in (40, 50, 60, 61, 100)]
+    counted = [labels(compared(looks[:length], range(41, 51), of)) for length in (40, 50, 61, 62, 100)]
     assert counted[0] == counted[1] == counted[2]
     assert counted[0] < counted[3] < counted[4]
 
