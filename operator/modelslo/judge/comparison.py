@@ -180,7 +180,8 @@ def rules_of(
 ) -> Rules:
     """Rules of the gate; `smallest` is the traffic share of the smallest segment (decision-statistics section 10)."""
     gate, timing = parameters.gate, parameters.timing
-    squares = all(one.losses.squares is not None for cell in history for one in cell)
+    # What stands for delays or predictions alone has no losses, and no squares of them.
+    squares = all(one.losses.squares is not None for cell in history for one in cell if one.losses.count > 0)
     return Rules(
         edges=edges,
         lag_edges=delay_edges,
@@ -227,7 +228,8 @@ def _delta(rules: Rules, cell: Sequence[Increment]) -> Delta | None:
         for row in {0, first + bisect_left(ages, one.age) if first else 0}:
             count[row] += one.losses.count
             total[row] += one.losses.total
-            squares[row] += np.nan if one.losses.squares is None else one.losses.squares
+            if one.losses.count > 0:
+                squares[row] += np.nan if one.losses.squares is None else one.losses.squares
             if width:
                 buckets[row] += one.losses.buckets
     return Delta(
