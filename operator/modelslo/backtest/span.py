@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from math import floor
 
 from modelslo.api.status import ModelSLOStatus
@@ -67,11 +68,13 @@ def header_for(variants: Sequence[Variant], model: ModelKey, begin: float, end: 
 
 def _vetoes(variants: Sequence[Variant]) -> tuple[Veto, ...]:
     """Each query of theirs once, under a name of its own: two variants may ask differently under one name."""
-    names: dict[str, str] = {}  # by query
+    queries: dict[str, str] = {}  # by name
     for veto in (veto for one in variants for veto in vetoes_of(one.spec)):
-        taken = veto.name in names.values()
-        names.setdefault(veto.query, f"{veto.name}-{len(names)}" if taken else veto.name)
-    return tuple(Veto(name, query) for query, name in names.items())
+        if veto.query not in queries.values():
+            made = (f"{veto.name}-{number}" for number in count(1))
+            name = veto.name if veto.name not in queries else next(one for one in made if one not in queries)
+            queries[name] = veto.query
+    return tuple(Veto(name, query) for name, query in queries.items())
 
 
 def misfit(header: Header, variants: Sequence[Variant], model: ModelKey) -> str:

@@ -91,9 +91,11 @@ def _retrain_limit(case: _Case) -> Veto | None:
 
 
 _WRITES: Final = frozenset({Action.PROMOTE, Action.ROLLBACK, Action.RETRAIN})
-# Pods that never come up are no matter of data. Another template in the middle of a rollout runs already: only the
-# record follows, and it is judged afresh.
-_WITHOUT_LOSSES: Final = frozenset({Reason.CANARY_UNAVAILABLE, Reason.REVISION_CHANGED, Reason.STABLE_CHANGED})
+# Pods that never come up are no matter of data. Another template in the middle of a rollout runs already, and so many
+# pods as spec.rollout.shadow says: only the record follows (the SLI goes by it), and it is judged afresh.
+_WITHOUT_LOSSES: Final = frozenset(
+    {Reason.CANARY_UNAVAILABLE, Reason.REVISION_CHANGED, Reason.STABLE_CHANGED, Reason.TRAFFIC_CHANGED}
+)
 _GUARDS: Final[tuple[Callable[[_Case], Veto | None], ...]] = (
     _suspended,
     _upstream,

@@ -188,11 +188,12 @@ class Scheduler:
         strange = [key for key in keys if not self._known(key)]
         failed = {key for key, ready in zip(strange, await self._prepare(strange), strict=True) if not ready}
         asks: dict[ModelKey, Ask] = {}
+        eras: dict[ModelKey, object] = {}
         for key in keys:
-            ask = None if key in failed else self._ask(key, tick)
-            if ask is not None:
-                asks[key] = ask
-        await asyncio.gather(*(self._pass(group, tick) for group in by_source(asks).values()))
+            found = None if key in failed else self._ask(key, tick)
+            if found is not None:
+                asks[key], eras[key] = found
+        await asyncio.gather(*(self._pass(group, eras, tick) for group in by_source(asks).values()))
 
     def _known(self, key: ModelKey) -> bool:
         model = self._registry.model(key)
@@ -206,7 +207,8 @@ class Scheduler:
                 self.wake(key)  # whatever Prometheus will say
         return ready
 
-    def _ask(self, key: ModelKey, tick: float) -> Ask | None:
+    def _ask(self, key: ModelKey, tick: float) -> tuple[Ask, object] | None:
+        """What to ask, and the era of the state that it is asked for."""
         model = self._registry.model(key)
         if model is None:
             return None
@@ -223,16 +225,17 @@ class Scheduler:
         rollout, begun = model.status.rollout, state.judged_at is not None
         if begun and rollout is not None and state.memory.judged_since != rollout.judged_since.timestamp():
             state.forget()  # the comparison begins with stable's history, as it does after a restart
-        return ask_for(
+        ask = ask_for(
             key, plan.source, plan.selector, plan.parameters, model.status, state.judged_at, tick, plan.vetoes
         )
+        return ask, state.era
 
     def _backing_off(self, state: ModelState) -> bool:
         """A model that trips the operator up is tried less and less often."""
         poisoned = state.trouble is not None and state.trouble.reason is TroubleReason.INTERNAL_ERROR
         return poisoned and self._clock.now() < state.retry_at
 
-    async def _pass(self, asks: Mapping[ModelKey, Ask], tick: float) -> None:
+    async def _pass(self, asks: Mapping[ModelKey, Ask], eras: Mapping[ModelKey, object], tick: float) -> None:
         try:
             found = await self._observer.observe(list(asks.values()))
         except Exception as error:
@@ -240,7 +243,7 @@ class Scheduler:
             found = {key: _nothing(ask, error) for key, ask in asks.items()}
         concluding = []
         for key in asks.keys() & found.keys():
-            concluding.append(self._spawn(self._worker.conclude(key, found[key], tick)))
+            concluding.append(self._spawn(self._worker.conclude(key, found[key], tick, eras[key])))
             if len(concluding) % _BREATH == 0:
                 await asyncio.sleep(0)  # probes and watches get their turn between thousands of models
         await asyncio.gather(*concluding)

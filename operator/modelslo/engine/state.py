@@ -23,13 +23,15 @@ _LONGEST_DELAY = 120.0
 class ModelState:
     """``judged_at`` is the end of what `memory` has taken in; ``replaying`` until history could be judged by.
 
-    ``lock`` is held by whoever acts for the model.
+    ``lock`` is held by whoever acts for the model. ``era``: another object whenever judging begins anew, so that what
+    was asked for before is known by it.
     """
 
     plan: Plan | Unfit
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     memory: Memory = field(default_factory=Memory)
     judged_at: float | None = None
+    era: object = field(default_factory=object)
     replaying: bool = True
     evaluated: bool = False
     restored: bool = False
@@ -40,7 +42,7 @@ class ModelState:
 
     def forget(self) -> None:
         """Judge from the beginning: the history is replayed."""
-        self.memory, self.judged_at, self.replaying = Memory(), None, True
+        self.memory, self.judged_at, self.era, self.replaying = Memory(), None, object(), True
 
     def failed(self, work: str, now: float) -> float:
         """Count a failure of this kind of work; seconds until the next try."""

@@ -71,11 +71,12 @@ class Worker:
     def __init__(self, parts: Parts, states: States, again: Callable[[ModelKey, float], None]) -> None:
         self._parts, self._states, self._again = parts, states, again
 
-    async def conclude(self, key: ModelKey, evidence: Evidence, tick: float) -> None:
-        """Judge and decide on `evidence`, write down what came of it, and act."""
+    async def conclude(self, key: ModelKey, evidence: Evidence, tick: float, era: object) -> None:
+        """Judge and decide on `evidence`, write down what came of it, and act. `era` is that of the state when it was
+        asked for: in another one it is a piece out of the middle, and the history is asked for again."""
 
         async def work(model: Model, state: ModelState) -> None:
-            if isinstance(state.plan, Plan) and model.spec is not None:
+            if isinstance(state.plan, Plan) and model.spec is not None and state.era is era:
                 await self._conclude(model, model.spec, state, state.plan, evidence, tick)
             await self._go_on(key, state)
 

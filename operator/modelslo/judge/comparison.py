@@ -105,8 +105,10 @@ def compared(
     *,
     delay_edges: tuple[float, ...] = (),
     settled: float = inf,
+    vetoed: bool = False,
 ) -> Comparison:
-    """Takes a cell of the rollout. `settled`: seconds for which both arms have had their share of now."""
+    """Takes a cell of the rollout. `settled`: seconds for which both arms have had their share of now. `vetoed`: a veto
+    stands, and what stable loses is not what it usually does."""
     edges, delay_edges = _edges(comparison.rules, edges, delay_edges)
     rules = comparison.rules
     if rules is None or (rules.edges, rules.lag_edges) != (edges, delay_edges):
@@ -117,7 +119,7 @@ def compared(
         comparison = replace(comparison, apart=True)
         comparison, rules = _begun(comparison, parameters, edges, delay_edges, cell, stable)
     delta_c = _delta(rules, [one for one in cell if one.version == canary])
-    delta_s = _delta(rules, [one for one in cell if one.version == stable])
+    delta_s = None if vetoed else _delta(rules, [one for one in cell if one.version == stable])
     step = Step(cell[0].end, delta_s, delta_c, settled)
     return replace(comparison, gate=advance(comparison.gate, rules, step, True))
 
@@ -178,7 +180,8 @@ def rules_of(
 ) -> Rules:
     """Rules of the gate; `smallest` is the traffic share of the smallest segment (decision-statistics section 10)."""
     gate, timing = parameters.gate, parameters.timing
-    squares = all(one.losses.squares is not None for cell in history for one in cell)
+    # What stands for delays or predictions alone has no losses, and no squares of them.
+    squares = all(one.losses.squares is not None for cell in history for one in cell if one.losses.count > 0)
     return Rules(
         edges=edges,
         lag_edges=delay_edges,
@@ -225,7 +228,8 @@ def _delta(rules: Rules, cell: Sequence[Increment]) -> Delta | None:
         for row in {0, first + bisect_left(ages, one.age) if first else 0}:
             count[row] += one.losses.count
             total[row] += one.losses.total
-            squares[row] += np.nan if one.losses.squares is None else one.losses.squares
+            if one.losses.count > 0:
+                squares[row] += np.nan if one.losses.squares is None else one.losses.squares
             if width:
                 buckets[row] += one.losses.buckets
     return Delta(

@@ -266,6 +266,7 @@ def _take(
         canary,
         delay_edges=evidence.delay_edges,
         settled=min(clear, settled(scene, start, parameters.timing.warmup)),
+        vetoed=clear < 0,
     )
     return replace(memory, comparison=comparison)
 

@@ -54,12 +54,13 @@ class Vetoed:
     ends: tuple[float, ...] = ()
 
     def since(self, start: float, end: float) -> float:
-        """Seconds from the last of them to the `start` of a cell; -inf when one stood at its `end`, inf without any."""
+        """Seconds for which none stands at the `start` of a cell; -inf when one stood at its start or end, inf without
+        any. One that lifts may have stood until the end of the next cell."""
         place = bisect_right(self.ends, end)
         if place == 0:
             return inf
-        last = self.ends[place - 1]
-        return -inf if last > start else start - last
+        found = start - (self.ends[place - 1] + end - start)
+        return -inf if found < -_ROUNDING else max(0.0, found)
 
 
 def vetoed(evidence: Evidence, before: float | None) -> Vetoed:

@@ -240,6 +240,18 @@ def test_two_queries_of_one_name_are_both_recorded() -> None:
     assert header.vetoes == (Veto("features-stale", "lag > 900"), Veto("features-stale-1", "lag > 60"))
 
 
+def test_a_name_that_is_made_up_for_one_of_them_is_nobody_elses() -> None:
+    """Else what one query returned would count as the other's."""
+    stale, made = {"name": "stale", "query": "lag > 900"}, {"name": "stale-2", "query": "lag > 60"}
+    raw = {**RAW, "guardrails": {"vetoes": [stale, made]}}
+    header = header_for(
+        variants("spec.guardrails.vetoes=[{name: stale, query: 'lag > 5'}]", raw=raw), MODEL, BEGIN, BEGIN + HOUR
+    )
+    assert {one.query for one in header.vetoes} == {"lag > 900", "lag > 60", "lag > 5"}
+    assert len({one.name for one in header.vetoes}) == 3
+    assert header_of(header.line()) == header
+
+
 def test_a_chunk_that_tells_of_a_veto_that_was_not_asked_is_refused() -> None:
     recording = Recording(recorded(WORLD, HOURS).header)
     chunk = Chunk(recording.until, recording.until + 60, 0, (), (), (VetoSeen("x"),))

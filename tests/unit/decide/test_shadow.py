@@ -21,6 +21,7 @@ from modelslo.engine.evaluate import prepared
 from modelslo.judge.comparison import Compared
 from modelslo.judge.judgement import Judgement, Problem, Unknown, Verdict
 from tests.unit.decide.make import NOW, judgement, rolling, snapshot, workload
+from tests.unit.decide.test_veto import STANDS, UNKNOWN
 from tests.unit.judge.make import parameters, spec_of
 
 LATER = NOW + timedelta(hours=1)
@@ -138,6 +139,18 @@ def test_a_shadow_that_becomes_a_canary_is_judged_afresh_and_seen_by_users_from_
     assert status.rollout is not None
     assert (status.rollout.shadow, status.rollout.step) == (True, 0)
     assert [(one.version, one.until) for one in status.shadows] == [("v2", None)]
+
+
+@pytest.mark.parametrize("of", [{"standing": STANDS}, {"problem": UNKNOWN, "unknown_vetoes": ("features-stale",)}])
+def test_what_users_see_is_followed_while_a_veto_stands(of: dict[str, Any]) -> None:
+    """The pods are those of the spec at once: a record that waits would keep what users see out of the SLI."""
+    for by, status in ((spec_of(), shadowing()), (spec(), rolling(step=1))):
+        decision = decided(status, snapshot(), judgement(Verdict.UNDECIDED, **of), by)
+        assert (decision.action, decision.reason) == (Action.START, Reason.TRAFFIC_CHANGED)
+    # What is suspended has the pods that it had, and waits
+    suspended = spec_of(suspend=True)
+    assert desired_canary_replicas(suspended, shadowing(), snapshot()) is None
+    assert decided(shadowing(), snapshot(), judgement(Verdict.UNDECIDED), suspended).reason is Reason.SUSPENDED
 
 
 def test_whoever_makes_a_shadow_stable_its_losses_are_those_of_users_from_then_on() -> None:

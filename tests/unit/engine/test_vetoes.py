@@ -97,3 +97,27 @@ def test_a_veto_that_is_added_in_the_middle_is_applied_to_what_was_and_loses_no_
             assert world.status()["comparison"]["canarySamples"] >= compared
 
     asyncio.run(run())
+
+
+def test_evidence_that_was_asked_for_before_a_veto_was_added_is_not_judged_and_loses_no_history() -> None:
+    async def run() -> None:
+        # Given a canary that has been compared for a while, and an evaluation that waits for Prometheus
+        world = World()
+        world.observer = Upstream(until=0)
+        world.add(canary="v2", canary_replicas=1)
+        async with world.running():
+            await world.clock.advance(600)
+            compared = world.status()["comparison"]["canarySamples"]
+            world.observer.gate = asyncio.Event()
+            await world.clock.advance(10)
+            # When a veto is added meanwhile
+            body = world.kube.objects["modelslos", "ns", "fraud"]
+            spec = body["spec"] | guarded(STALE)
+            world.kube.put(MODELSLOS, model(uid="uid-fraud", generation=2, status=body["status"], spec=spec))
+            await world.clock.advance(1)
+            world.observer.gate.set()
+            await world.clock.advance(30)
+            # Then all that was compared still is
+            assert world.status()["comparison"]["canarySamples"] >= compared
+
+    asyncio.run(run())

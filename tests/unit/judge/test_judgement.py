@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.judge.judgement import Scene, Span, Unknown, Verdict, judge, settled
+from modelslo.judge.scale import Data
 from modelslo.observe.evidence import Evidence, Gap, Increment, NoEvidence
 from tests.unit.judge.make import cell, evidence, judged, parameters, scene, spec_of
 
@@ -189,6 +190,32 @@ def test_other_versions_or_another_start_begin_at_e_1() -> None:
     assert after.canary is not None
     compared = after.canary.compared
     assert (compared.blocks, compared.log_e_rollback, compared.log_e_promote) == (0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_delays_that_know_no_segments_are_no_losses_without_squares(told: bool) -> None:
+    """And so are predictions that are counted for all segments together."""
+    pieces = []
+    for number in range(1, 61):
+        chance = random.Random(number)
+        versions = ("v1", "v2") if number > 30 else ("v1",)
+        increments = [
+            replace(cell(number, version, [chance.expovariate(1) for _ in range(30)]), segment=segment)
+            for version in versions
+            for segment in ("a", "b")
+        ]
+        if told:
+            increments += [
+                replace(cell(number, version, []), predictions=60, delays=(60.0, 0.0)) for version in versions
+            ]
+            increments = [
+                replace(one, losses=replace(one.losses, squares=one.losses.squares if one.segment else None))
+                for one in increments
+            ]
+        pieces.append(evidence(increments, delay_edges=(60.0,) if told else ()))
+    found, _ = judged(pieces, Scene("v1", "v2", 1800.0, (Span(1800.0, 1800.0),)))
+    assert found.canary is not None
+    assert found.canary.compared.data is Data.SQUARES
 
 
 def test_segments_are_compared_each_within_itself() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from modelslo.judge.cause import Cause
 from modelslo.judge.judgement import Judgement, Scene, Span, Unknown, Verdict
@@ -27,12 +28,12 @@ def vetoed_spec(minutes: int = 0) -> Parameters:
     )
 
 
-def both(looks: Iterable[int], mean: float) -> list[list[Increment]]:
-    """Both versions; the canary's mean loss is `mean`, stable's 1. The same number gives the same losses."""
+def both(looks: Iterable[int], mean: float, of: float = 1.0) -> list[list[Increment]]:
+    """Both versions; the canary's mean loss is `mean`, stable's `of`. The same number gives the same losses."""
     found = []
     for number in looks:
         chance = np.random.default_rng(number)
-        of_stable, of_canary = chance.exponential(1.0, 40), chance.exponential(mean, 40)
+        of_stable, of_canary = chance.exponential(of, 40), chance.exponential(mean, 40)
         found.append([cell(number, "v1", of_stable), cell(number, "v2", of_canary)])
     return found
 
@@ -87,6 +88,34 @@ def test_no_evidence_is_taken_while_a_veto_stands() -> None:
     assert without.canary.verdict is Verdict.WORSE
 
 
+def test_a_veto_that_lifts_within_a_cell_takes_it_along() -> None:
+    # Given a veto that stood at the end of look 30 and not at that of look 31, without a label delay
+    of, sound = vetoed_spec(), both(range(1, 31), 1.0)
+    behind = both(range(31, 40), 1.0)
+    for number, counted in ((0, 0), (1, 40)):
+        # When data that are broken until then are no numbers to the canary
+        looks = [*sound, *behind]
+        stable, canary = looks[30 + number]
+        looks[30 + number] = [stable, replace(canary, invalid=40.0)]
+        found = compared(looks, [29, 30], of)
+        # Then those of look 31 do not count
+        assert found.canary is not None
+        assert found.canary.invalid.canary == counted
+
+
+@pytest.mark.parametrize("mean", [0.1, 9.0])
+def test_what_came_while_a_veto_stood_is_not_what_stable_usually_loses(mean: float) -> None:
+    """Else stable's own loss would have jumped when the data are sound again, and nothing be compared for hours."""
+    of, stood = vetoed_spec(2), range(31, 151)
+    sound, behind = both(range(1, 31), 1.0), both(range(151, 271), 1.0)
+    # Given two hours of a veto in which both versions lose less, or more, than they do
+    usual, other = (compared(sound + both(stood, one, one) + behind, stood, of) for one in (1.0, mean))
+    # Then behind them it is as if they had not
+    assert other.canary == usual.canary
+    assert other.canary is not None
+    assert other.canary.verdict is Verdict.NOT_WORSE
+
+
 def test_when_it_lifts_judging_goes_on_where_it_was() -> None:
     of, looks = vetoed_spec(), both(range(1, 121), 3.0)
     held = compared(looks[:40], range(1, 41), of)
@@ -104,9 +133,9 @@ def test_what_was_worse_before_is_no_bad_version_while_it_stands() -> None:
 
 
 def test_labels_of_predictions_from_that_time_are_left_out_too() -> None:
-    """What is labelled up to a delay of ten minutes after the veto was predicted while it stood."""
+    """What is labelled up to a delay of ten minutes after the veto was predicted while it stood: up to look 51."""
     of, looks = vetoed_spec(10), both(range(1, 101), 1.0)
-    counted = [labels(compared(looks[:length], range(41, 51), of)) for length in (40, 50, 60, 61, 100)]
+    counted = [labels(compared(looks[:length], range(41, 51), of)) for length in (40, 50, 61, 62, 100)]
     assert counted[0] == counted[1] == counted[2]
     assert counted[0] < counted[3] < counted[4]
 
