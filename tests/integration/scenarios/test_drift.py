@@ -54,7 +54,6 @@ def test_detector_alarms_on_drift_alone(stage: Stage) -> None:
     objective = {"window": "24m", "slice": "1m", "burnRates": None}
     trigger = {"type": "Drift", "sustainedFor": "3m", "falseAlarmInterval": "12h"}
     spec = modelslo(objective=objective, retrain={**retrain(RESULT), "trigger": trigger})
-    del spec["spec"]["objective"]["burnRates"]
     model, sound = stage.model("moves"), stage.model("stays")
     for one in (model, sound):
         one.images(v1=0.3, v2=0.3)
