@@ -23,7 +23,7 @@ from tests.bench.fleet import NAMESPACES, Mix, Served, Shape, fleet
 from tests.bench.meters import AUDIT_POLICY, Samples, fetched
 from tests.cluster import bare, prometheus
 from tests.cluster.access import Cluster, apply_crds, wait_for
-from tests.cluster.bare import free_port
+from tests.cluster.ports import free_port
 from tests.integration.running import ACCOUNT, SYSTEM, Operator, install_rights, operator_kubeconfig
 
 USER = f"system:serviceaccount:{SYSTEM}:{ACCOUNT}"

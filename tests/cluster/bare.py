@@ -28,6 +28,7 @@ import yaml
 from tests.cluster import golang, runs
 from tests.cluster.access import Cluster, wait_for
 from tests.cluster.cache import HERE
+from tests.cluster.ports import free_port
 from tests.cluster.shell import ClusterError, is_root, need, run, succeeds
 
 _UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"]
@@ -38,13 +39,6 @@ _SERVICE_RANGE = "10.96.0.0/16"
 def can_unshare() -> bool:
     """Whether this process may make namespaces of its own."""
     return is_root() and shutil.which("unshare") is not None and succeeds([*_UNSHARE, "true"])
-
-
-def free_port() -> int:
-    """A loopback port that nobody uses right now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass

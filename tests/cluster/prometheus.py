@@ -17,7 +17,7 @@ import yaml
 
 from tests.cluster import debian, runs
 from tests.cluster.access import wait_for
-from tests.cluster.bare import free_port
+from tests.cluster.ports import free_port
 from tests.cluster.shell import ClusterError
 
 _PR_SET_PDEATHSIG = 1

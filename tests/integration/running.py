@@ -18,7 +18,7 @@ from typing import Any, Self
 import yaml
 
 from tests.cluster.access import Cluster, wait_for
-from tests.cluster.bare import free_port
+from tests.cluster.ports import free_port
 
 REPO = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("modelslo")

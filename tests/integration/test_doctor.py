@@ -16,8 +16,8 @@ from modelslo.cli.main import main
 from modelslo.engine.settings import Settings
 from modelslo.observe.evidence import ModelKey
 from tests.cluster.access import apply_crds
-from tests.cluster.bare import free_port
 from tests.cluster.fixtures import Namespace
+from tests.cluster.ports import free_port
 from tests.cluster.prometheus import Prometheus, start
 from tests.integration.exporters import Exporter, steady
 from tests.integration.remote_write import CONFIG, FLAG, push

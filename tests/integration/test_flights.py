@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from examples.flights import data, model, replay, versions
 from examples.flights.data import Flights
 from tests.cluster.access import Cluster
+from tests.cluster.ports import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 START = "2013-03-18T06:00"
@@ -56,12 +56,6 @@ def until(what: str, true: Callable[[], bool], within: float = 90.0) -> None:
                 return
         assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def call(port: int, method: str, path: str, body: object = None) -> Any:

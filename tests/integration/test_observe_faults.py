@@ -15,7 +15,7 @@ from modelslo.observe.client import PrometheusClient
 from modelslo.observe.evidence import Evidence, Increment, ModelKey, NoEvidence
 from modelslo.observe.failure import QueryError, QueryTimeout
 from modelslo.observe.observer import Observer
-from tests.cluster.bare import free_port
+from tests.cluster.ports import free_port
 from tests.cluster.prometheus import Prometheus, start
 from tests.integration.exporters import steady
 from tests.integration.faulty import between, raw, saying, silent, trickling
