@@ -62,6 +62,18 @@ class Cluster:
             return False
 
 
+def refuse_operators(cluster: Cluster) -> None:
+    """ClusterError when an operator runs here: it would act on the models of the tests beside the one under test."""
+    label = "app.kubernetes.io/part-of=modelslo"
+    for one in cluster.get("deployments", "--all-namespaces", "--selector", label)["items"]:
+        if one["spec"]["replicas"]:
+            name, namespace = one["metadata"]["name"], one["metadata"]["namespace"]
+            raise ClusterError(
+                f"a modelslo operator runs in this cluster and would act on the models of the tests; end it first: "
+                f"kubectl scale deployment {name} --namespace {namespace} --replicas=0"
+            )
+
+
 def apply_crds(cluster: Cluster) -> None:
     """Apply `crds/*.yaml` server-side and wait until each is established."""
     files = sorted((REPO / "crds").glob("*.yaml"))

@@ -15,7 +15,7 @@ from typing import cast
 import pytest
 
 from tests.cluster import bare, golang, kind
-from tests.cluster.access import Cluster
+from tests.cluster.access import Cluster, refuse_operators
 from tests.cluster.shell import ClusterError
 
 _FIXTURE_OF = {"kind": "kind_cluster", "cluster": "control_plane", "api": "api_server"}
@@ -128,6 +128,7 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A whole control plane; nodes need not be there."""
     other = _elsewhere(request.config)
     if other is not None:
+        refuse_operators(other)
         yield other
         return
     with bare.start() as cluster:

@@ -24,11 +24,17 @@ def new(name: str) -> tuple[Path, int]:
 def clear(home: Path) -> None:
     """Remove the folders whose owner is gone."""
     for folder in home.iterdir():
-        try:
-            with (folder / "held").open("r+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        except FileNotFoundError:
-            pass
-        shutil.rmtree(folder, ignore_errors=True)
+        if not is_held(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether the thing that runs in this folder, or a process that it left behind, is still there."""
+    try:
+        with (folder / "held").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False

@@ -1,7 +1,8 @@
-"""Plays the node on a control plane that has none: pods become ready, and a Job's pods end, as their template says.
+"""Plays the node for the pods of the tests: they become ready, and a Job's pods end, as their template says.
 
-Only the status of pods is written; everything else (ReplicaSets, rollouts, Jobs' conditions) is done by the real
-controllers. What a pod does is told by annotations of its template:
+These pods name a scheduler that nobody is (:data:`SCHEDULER`), so that they are left to us on any cluster, also on one
+that has nodes. Only their status is written; everything else (ReplicaSets, rollouts, Jobs' conditions) is done by the
+real controllers. What a pod does is told by annotations of its template:
 
 * ``test/start: never``: it is not scheduled; the Deployment runs into its deadline. A role in its place (``canary``)
   means that only pods of this role are.
@@ -27,6 +28,7 @@ from urllib3.exceptions import HTTPError
 
 from tests.cluster.access import Cluster, wait_for
 
+SCHEDULER: Final = "modelslo-stand-in"
 START: Final = "test/start"
 RESULT: Final = "test/result"
 FAIL: Final = "test/fail"
@@ -107,7 +109,7 @@ class StandIn:
 
     def _once(self, api: Api) -> None:
         core = client.CoreV1Api(api.client)
-        for pod in api.get("/api/v1/pods")["items"]:
+        for pod in api.get(f"/api/v1/pods?fieldSelector=spec.schedulerName={SCHEDULER}")["items"]:
             status = None if "deletionTimestamp" in pod["metadata"] else self._next(pod)
             if status is None:
                 continue
@@ -187,6 +189,7 @@ def deployment(role: str, version: str, replicas: int, annotations: Mapping[str,
             "template": {
                 "metadata": {"labels": labels, "annotations": dict(annotations or {})},
                 "spec": {
+                    "schedulerName": SCHEDULER,
                     "terminationGracePeriodSeconds": 0,
                     "containers": [
                         {
@@ -217,6 +220,7 @@ def modelslo(prometheus_url: str, job_annotations: Mapping[str, str] | None = No
     pod = {
         "metadata": {"annotations": dict(job_annotations or {})},
         "spec": {
+            "schedulerName": SCHEDULER,
             "restartPolicy": "Never",
             "containers": [{"name": "trainer", "image": "registry.example/trainer:1"}],
         },

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import bare, cache, golang
+from tests.cluster import bare, cache, golang, runs
 from tests.cluster.access import Cluster, wait_for
 from tests.cluster.cache import REPO
 from tests.cluster.fixtures import Namespace
@@ -80,6 +80,8 @@ def test_a_killed_owner_leaves_nothing() -> None:
         assert (folder / "started").exists()
         owner.send_signal(signal.SIGKILL)
     wait_for("every process of the run gone", lambda: not _processes_of(folder))
+    # A process that ends has no command line any more when it gives up its files.
+    wait_for("the run's lock given up", lambda: not runs.is_held(folder))
     with bare.start(api_only=True) as cluster:
         assert cluster.answers()
         assert not folder.exists()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -308,12 +309,16 @@ def cases(
     root = tmp_path_factory.mktemp("kills")
 
     def run(number: int, scenario: str, point: str) -> dict[str, Any]:
-        namespace = f"kill-{number}"
+        namespace = f"kill-{number}-{secrets.token_hex(2)}"  # apart from those of a run before
         folder = root / namespace
         folder.mkdir()
         exporter.show(namespace, SCENARIOS[scenario].losses)
         with Api(control_plane) as api:
-            return Case(control_plane, api, namespace, SCENARIOS[scenario], point, server.url, folder).run()
+            case = Case(control_plane, api, namespace, SCENARIOS[scenario], point, server.url, folder)
+            try:
+                return case.run()
+            finally:
+                control_plane.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
 
     with prometheus.start(scrape) as server, StandIn(control_plane), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         yield {case: pool.submit(run, number, *case) for number, case in enumerate(selected)}

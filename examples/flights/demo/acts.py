@@ -14,6 +14,8 @@ from examples.flights.demo.view import ActError, View
 STABLE, CANARY, JOINER, REPLAY = "flights-stable", "flights-canary", "flights-joiner", "flights-replay"
 RECENT, SPRING = "2013-03-25", "2013-04-28"
 STABLE_PODS = 3
+MIN_SAMPLES = 300
+"""The gate's minSamples in modelslo.yaml."""
 
 
 @dataclass(slots=True)
@@ -118,7 +120,8 @@ def act_2(demo: Demo) -> None:
     """An A/A canary is not rolled back; a truly better version is promoted."""
     demo.start_canary("v1-aa")
     demo.view.until("v1-aa is judged", lambda: demo.condition("CanaryInProgress")[0] == "True", within=60)
-    demo.view.holds("v1-aa, the same model, is not rolled back", lambda: demo.rejected("v1-aa") is None, during=45)
+    demo.view.until("enough of its labels are compared, or it is decided", lambda: settled(demo, "v1-aa"), within=180)
+    demo.view.holds("v1-aa, the same model, is not rolled back", lambda: demo.rejected("v1-aa") is None, during=30)
     if demo.version(STABLE) == "v1-aa":
         demo.view.say("  v1-aa was found good in the meantime and promoted, which is right too")
     demo.jump(RECENT)
@@ -186,6 +189,12 @@ def act_4(demo: Demo, meanwhile: Callable[[], None] = lambda: None) -> None:
     demo.view.until("the joiner is back, and both roles are judged again", lambda: both_measured(demo), within=120)
     demo.mark("recovered")
     check(demo.rejected(again) is None, f"{again} was rolled back for data that were broken in both roles")
+
+
+def settled(demo: Demo, version: str) -> bool:
+    """Whether `version` was decided, or its comparison rests on as many labels as a verdict may."""
+    compared = int((demo.view.status().get("comparison") or {}).get("canarySamples", 0)) >= MIN_SAMPLES
+    return compared or demo.version(STABLE) == version or demo.rejected(version) is not None
 
 
 def both_measured(demo: Demo) -> bool:

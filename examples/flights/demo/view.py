@@ -11,6 +11,8 @@ from typing import Any
 from examples.flights.demo.kube import Kube, KubectlError
 
 _LOOK_EVERY = 1.0
+_BLIND = 20.0
+"""Longest time without an answer of the cluster in which a thing may still be said to hold (s)."""
 
 
 class ActError(RuntimeError):
@@ -53,12 +55,20 @@ class View:
             time.sleep(_LOOK_EVERY)
 
     def holds(self, what: str, true: Callable[[], bool], during: float) -> None:
-        """Shows the model for `during` seconds; :class:`ActError` as soon as `true` is not."""
-        start = time.monotonic()
-        while time.monotonic() - start < during:
-            self.show()
-            if not true():
-                raise ActError(f"{what}: no longer after {time.monotonic() - start:.0f} s. Last seen: {self._last}")
+        """Shows the model for `during` seconds; :class:`ActError` as soon as `true` is not, or nothing can be seen."""
+        start = seen = time.monotonic()
+        while seen - start < during:
+            try:
+                self.show()
+                still = true()
+            except KubectlError as error:
+                self.say(f"  … {error}")
+                if time.monotonic() - seen > _BLIND:
+                    raise ActError(f"{what}: not seen for {_BLIND:.0f} s: {error}") from error
+            else:
+                seen = time.monotonic()
+                if not still:
+                    raise ActError(f"{what}: no longer after {seen - start:.0f} s. Last seen: {self._last}")
             time.sleep(_LOOK_EVERY)
         self.say(f"✔ {what} (for {during:.0f} s)")
 

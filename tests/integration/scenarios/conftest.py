@@ -7,13 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.access import Cluster
 from tests.integration.scenarios.play import Play, playing
 
 
 @pytest.fixture(scope="package")
-def play(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Play]:
+def play(
+    control_plane: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Play]:
     folder = tmp_path_factory.mktemp("scenarios")
-    with playing(folder, request.session.items) as running:
+    with playing(control_plane, folder, request.session.items) as running:
         yield running
         failed = [name for name, story in running.stories.items() if story.done() and story.exception()]
         errors = [line for line in running.operator.lines() if line.get("level") in ("ERROR", "CRITICAL")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tests.integration.scenarios.traffic import MODEL_NAME
-from tests.integration.standin import RESULT
+from tests.integration.standin import RESULT, SCHEDULER
 
 SCALE: Final = 30.0
 INTERVAL: Final = 2.0  # s, after scaling
@@ -45,7 +45,7 @@ def pod(version: str) -> dict[str, Any]:
         "image": f"registry.example/{SLO}:{version}",
         "env": [{"name": "MODEL_VERSION", "value": version}],
     }
-    return {"terminationGracePeriodSeconds": 0, "containers": [server]}
+    return {"schedulerName": SCHEDULER, "terminationGracePeriodSeconds": 0, "containers": [server]}
 
 
 def candidate(version: str, annotations: Mapping[str, str]) -> dict[str, Any]:
@@ -94,6 +94,7 @@ def retrain(result: str) -> dict[str, Any]:
     trainer = {
         "metadata": {"annotations": {RESULT: result}},
         "spec": {
+            "schedulerName": SCHEDULER,
             "restartPolicy": "Never",
             "containers": [{"name": "trainer", "image": "registry.example/trainer:1"}],
         },

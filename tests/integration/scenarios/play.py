@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 import pytest
 
-from tests.cluster import bare, prometheus
+from tests.cluster import prometheus
 from tests.cluster.access import Cluster, apply_crds
 from tests.integration.running import Operator, install_rights, operator_kubeconfig
 from tests.integration.scenarios import manifests
@@ -205,13 +206,14 @@ def _marks(body: Mapping[str, Any]) -> dict[str, str]:
 
 @dataclass
 class Stage:
-    """What a scenario is given. Models are named after it."""
+    """What a scenario is given. The namespaces of its models are named after it."""
 
     name: str
     play: Play
 
     def model(self, part: str = "") -> Subject:
-        namespace = "-".join(filter(None, (self.name, part)))
+        namespace = "-".join(filter(None, (self.name, part, self.play.run)))
+        self.play.namespaces.append(namespace)
         return Subject(namespace, self.play.world, self.play.order)
 
     def proxy(self) -> Proxy:
@@ -231,11 +233,17 @@ class Play:
     town: subprocess.Popen[str]
     proxies: list[Proxy]
     stories: dict[str, Future[None]] = field(default_factory=dict)
+    namespaces: list[str] = field(default_factory=list)
+    run: str = field(default_factory=lambda: secrets.token_hex(2))
+    """Sets the namespaces apart from those of a run before."""
 
     def order(self, order: Mapping[str, Any]) -> None:
         assert self.town.stdin is not None
         self.town.stdin.write(json.dumps(order) + "\n")
         self.town.stdin.flush()
+
+    def clear(self) -> None:
+        self.world.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *self.namespaces)
 
 
 def scenario(story: Story) -> Callable[[Play], None]:
@@ -252,10 +260,9 @@ def scenario(story: Story) -> Callable[[Play], None]:
 
 
 @contextmanager
-def playing(folder: Path, items: list[pytest.Item]) -> Iterator[Play]:
+def playing(cluster: Cluster, folder: Path, items: list[pytest.Item]) -> Iterator[Play]:
     """The stage, and on it the stories of `items`."""
     with ExitStack() as stack:
-        cluster = stack.enter_context(bare.start())
         apply_crds(cluster)
         install_rights(cluster)
         stack.enter_context(StandIn(cluster))
@@ -279,6 +286,7 @@ def playing(folder: Path, items: list[pytest.Item]) -> Iterator[Play]:
         play = Play(server.url, operator, world, town, proxies)
         stories = dict(_stories(items))
         pool = stack.enter_context(ThreadPoolExecutor(max(1, len(stories)), thread_name_prefix="story"))
+        stack.callback(play.clear)
         stack.callback(world.close)
         world.start()
         play.stories = {name: pool.submit(story, Stage(name, play)) for name, story in stories.items()}

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from examples.flights.demo import __main__ as demo
-from examples.flights.demo.acts import Demo
+from examples.flights.demo import stage
+from examples.flights.demo.acts import MIN_SAMPLES, Demo
 from examples.flights.demo.kube import Kube, KubectlError
 from examples.flights.demo.view import ActError, View
 from tests.cluster.shell import ClusterError
@@ -104,3 +106,63 @@ def test_a_kubectl_that_hangs_is_an_error_of_kubectl(tmp_path: Path) -> None:
     program.chmod(0o755)
     with pytest.raises(KubectlError, match="kubectl get pods: no answer within"):
         Kube(program, tmp_path / "config").run("get", "pods", timeout=0.2)
+
+
+class Clock:
+    """Time that only waiting moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def view(monkeypatch: pytest.MonkeyPatch) -> View:
+    clock = Clock()
+    monkeypatch.setattr("examples.flights.demo.view.time", clock)
+    monkeypatch.setattr(View, "show", lambda _: None)
+    return View(Kube(Path("kubectl"), Path("kubeconfig")), started=0.0)
+
+
+def looks(*outcomes: bool | KubectlError) -> Callable[[], bool]:
+    """What is seen look by look; the last for ever."""
+    left = list(outcomes)
+
+    def look() -> bool:
+        one = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(one, KubectlError):
+            raise one
+        return one
+
+    return look
+
+
+def test_a_thing_holds_though_the_cluster_does_not_answer_once(view: View) -> None:
+    view.holds("it stays", looks(True, KubectlError("net"), True), during=45)
+
+
+@pytest.mark.parametrize(
+    ("seen", "message"),
+    [
+        (looks(True, False), "no longer after 1 s"),
+        (looks(KubectlError("net"), False), "no longer"),
+        (looks(KubectlError("refused")), "not seen for 20 s: refused"),
+        (looks(True, True, KubectlError("refused")), "not seen for 20 s: refused"),
+    ],
+    ids=["it ends", "it ends after an error", "never seen", "not seen any more"],
+)
+def test_a_thing_does_not_hold_when_it_ends_or_cannot_be_seen(
+    view: View, seen: Callable[[], bool], message: str
+) -> None:
+    with pytest.raises(ActError, match=message):
+        view.holds("it stays", seen, during=45)
+
+
+def test_the_demo_counts_the_labels_that_its_modelslo_asks_for() -> None:
+    promise = yaml.safe_load((stage.ROOT / "examples/flights/modelslo.yaml").read_text())
+    assert promise["spec"]["rollout"]["gate"]["minSamples"] == MIN_SAMPLES
