@@ -1,6 +1,6 @@
 """What the operator reports: the ``status`` of a ModelSLO. All state lives here and nowhere else (DESIGN section 10).
 
-Times are RFC 3339 in UTC. Lists have bounds, so that a status stays under 16 KiB.
+Times are RFC 3339 in UTC. Lists and words have bounds; `engine/fit.py` keeps all of them together under 16 KiB.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from modelslo.act.kube import MODELSLOS, ConflictError, Kube, NotFoundError
 from modelslo.act.patch import merge_patch
 from modelslo.api.status import ModelSLOStatus
 from modelslo.engine.clock import Clock
+from modelslo.engine.fit import fitted
 from modelslo.engine.registry import Registry
 from modelslo.engine.significance import Significance, dumped, significance
 from modelslo.engine.views import Model
@@ -37,7 +38,7 @@ class StatusWriter:
 
     async def show(self, base: Model, status: ModelSLOStatus) -> bool:
         """Write `status`, made from ``base.status``, if it is due; tells whether it was written."""
-        before, after = dumped(base.status), dumped(status)
+        before, after = dumped(base.status), fitted(dumped(status))
         if not self._due(base.key, significance(before, after)):
             return False
         await self._write(base, before, after)
@@ -45,7 +46,7 @@ class StatusWriter:
 
     async def record(self, base: Model, status: ModelSLOStatus) -> Model:
         """Write `status`, made from ``base.status``, now. When it returns, it is persisted."""
-        before, after = dumped(base.status), dumped(status)
+        before, after = dumped(base.status), fitted(dumped(status))
         if merge_patch(before, after):
             return await self._write(base, before, after)
         return base
