@@ -76,10 +76,11 @@ class Clusters:
 
 @dataclass(frozen=True, slots=True)
 class Wander:
-    """Each arm's mean wanders on its own: exp of an Ornstein-Uhlenbeck process, of mean 1 at every time."""
+    """Each arm's mean wanders, alone or as the other: exp of an Ornstein-Uhlenbeck process of mean 1 at every time."""
 
     sigma: float
     hours: float
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class Kind:
         effect: Of the canary.
         nan: Losses that turn NaN.
         clusters: Dependence within an arm, short.
-        wander: Dependence within an arm, long.
+        wander: Dependence within an arm, long; or a world that moves both arms.
         season: Amplitude of the loss's daily wave, shared by the arms, relative.
         incidents: That pass.
         drift: That stays.

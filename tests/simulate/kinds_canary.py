@@ -277,6 +277,14 @@ EXTRA: Final = (
         wander=Wander(0.03, 0.75), rate=2.0, split=((0.0, 0.5),), hours=12.0,
     ),
     Kind(
+        "shared-wander-same", "extra", "no change; the world moves both arms by 15 % within half an hour", _NO_ROLLBACK,
+        wander=Wander(0.15, 0.5, shared=True), rate=4.0, split=((0.0, 0.25),), loss=GAMMA,
+    ),
+    Kind(
+        "shared-wander-worse", "extra", "1.3 x in such a world", _NO_PROMOTION,
+        wander=Wander(0.15, 0.5, shared=True), rate=4.0, split=((0.0, 0.25),), loss=GAMMA, effect=Effect(1.3),
+    ),
+    Kind(
         "no-canary-traffic", "extra", "the canary never gets a prediction", _HOLD,
         split=((0.0, 0.0),), rate=1.0, hours=3.0, dt=60.0, history=(60, 120),
     ),

@@ -205,6 +205,8 @@ class Stream:
             now = keep * now + steps[each]
             path[each] = now
         self._wander = now
+        if wander.shared:
+            path[:, CANARY] = path[:, STABLE]
         factor: Floats = np.exp(wander.sigma * path.T - wander.sigma**2 / 2.0)
         return factor
 

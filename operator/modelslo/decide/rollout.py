@@ -11,7 +11,7 @@ from modelslo.api.status import ModelSLOStatus, OperationType, RolloutStatus
 from modelslo.decide.operation import Step
 from modelslo.decide.shadow import hidden_of
 from modelslo.decide.snapshot import Snapshot, Workload
-from modelslo.judge.judgement import Scene, Span
+from modelslo.judge.scene import Scene, Span
 
 
 def replicas_for(share: float, ready_stable: int) -> int:

@@ -12,34 +12,20 @@ from enum import StrEnum
 from math import inf, isfinite, log
 from typing import Final
 
-from modelslo.judge.arms import Arm, Arms, seen
+from modelslo.judge.arms import Arms, seen
 from modelslo.judge.budget import Health, health_of
 from modelslo.judge.cause import Cause, Explanation, explain
 from modelslo.judge.comparison import Compared, Comparison, compared, remembered, says
 from modelslo.judge.drifting import Drifting, drifting_of
 from modelslo.judge.invalid import InvalidLosses, add_invalid
 from modelslo.judge.parameters import Parameters
-from modelslo.judge.shadow import Shadow, hidden
+from modelslo.judge.problem import Problem, problem_of
+from modelslo.judge.scene import Scene, settled
+from modelslo.judge.shadow import hidden
 from modelslo.judge.upstream import vetoes_of
 from modelslo.judge.verdict import HARM, GateVerdict
 from modelslo.judge.vetoed import Standing, Vetoed, standing, unknown, vetoed
 from modelslo.observe.evidence import Evidence, Increment, SliceTable
-
-
-class Unknown(StrEnum):
-    """Why nothing can be said. Each is also a reason of a Hold."""
-
-    NO_DATA = "NoData"
-    STALE = "Stale"
-    QUERY_ERROR = "QueryError"
-    QUERY_TIMEOUT = "QueryTimeout"
-    QUERY_WARNING = "QueryWarning"
-    HISTORY_SHORT = "HistoryShort"
-    NAN_LOSS = "NaNLoss"
-    LOW_COVERAGE = "LowCoverage"
-    COVERAGE_DIFFERS = "CoverageDiffers"
-    VERSION_NOT_SEEN = "VersionNotSeen"
-    VETO_UNKNOWN = "VetoUnknown"
 
 
 class Verdict(StrEnum):
@@ -49,45 +35,6 @@ class Verdict(StrEnum):
     INVALID_LOSSES = "InvalidLosses"
     NOT_WORSE = "NotWorse"
     INCIDENT = "Incident"  # stable's own loss has jumped: nothing can be said of the canary
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """(start, end]; an open end is still running."""
-
-    start: float
-    end: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Who plays which role, and since when the canary is judged.
-
-    ``transitions`` are the stretches in which the canary's share changed (pods starting); they and the warm-up and the
-    label delay behind them are not compared, because the canary's labels are younger than stable's then.
-    ``shadows``: no user sees these; the canary may be one of them. ``lifted_at`` is when the last veto was lifted:
-    slices from before are no evidence of drift.
-    """
-
-    stable_version: str | None
-    canary_version: str | None = None
-    judged_since: float | None = None
-    transitions: tuple[Span, ...] = ()
-    shadows: tuple[Shadow, ...] = ()
-    lifted_at: float | None = None
-
-    @property
-    def shadow(self) -> bool:
-        """Whether the canary is one."""
-        return any(one.version == self.canary_version and one.until is None for one in self.shadows)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why nothing is decided, in words for a person."""
-
-    reason: Unknown
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +101,7 @@ def judge(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Sce
             memory = _take(parameters, memory, group, evidence, scene, ends)
         if ends.ends:
             memory = replace(memory, vetoed=ends.ends[-1])
-    problem = _problem(parameters, memory, evidence, scene)
+    problem = problem_of(parameters, memory.arms, memory.nan, evidence, scene)
     canary = _canary(parameters, memory, scene, evidence.at) if scene.canary_version is not None else None
     stands, silent = standing(evidence), unknown(evidence, parameters.vetoes)
     cause, explanations = explain(
@@ -275,19 +222,6 @@ def _begun(scene: Scene, start: float) -> bool:
     return scene.judged_since is not None and start >= scene.judged_since
 
 
-def settled(scene: Scene, start: float, warmup: float) -> float:
-    """Seconds at `start` since the last transition, behind the first one also the warm-up; -inf while there is one.
-
-    Labels of predictions made in that time are of both arms, at the shares of now.
-    """
-    found = inf
-    for number, span in enumerate(scene.transitions):
-        if start >= span.start:
-            behind = warmup if number == 0 else 0.0
-            found = min(found, -inf if span.end is None else start - span.end - behind)
-    return found
-
-
 def _take_invalid(memory: Memory, cell: tuple[Increment, ...], stable: str, canary: str) -> Memory:
     """A NaN needs no label delay to be one: a counted invalid loss is evidence at once."""
 
@@ -332,92 +266,3 @@ def _canary(parameters: Parameters, memory: Memory, scene: Scene, at: float) -> 
 
 def _worse(canary: CanaryJudgement | None) -> bool:
     return canary is not None and canary.verdict in (Verdict.WORSE, Verdict.INVALID_LOSSES)
-
-
-_OLDEST_INTERVALS: Final = 4
-_MIRROR: Final = " Does the mirror copy requests to the shadow?"
-
-
-def _problem(parameters: Parameters, memory: Memory, evidence: Evidence, scene: Scene) -> Problem | None:
-    """The first reason for which nothing may be decided now, most fundamental first."""
-    if evidence.gap is not None:
-        return Problem(Unknown(evidence.gap.reason), evidence.gap.message)
-    if evidence.slice_gap is not None:
-        return Problem(Unknown(evidence.slice_gap.reason), evidence.slice_gap.message)
-    timing, stable = parameters.timing, scene.stable_version
-    fresh = evidence.at - _OLDEST_INTERVALS * timing.interval - timing.settle
-    for role, version in (("stable", stable), ("canary", scene.canary_version)):
-        if version is None:
-            continue
-        newest = evidence.newest.get(version)
-        if newest is None:
-            return Problem(
-                Unknown.VERSION_NOT_SEEN,
-                f"Prometheus has no series of the {role} version {version!r}. Does the exporter set that version?"
-                f"{_MIRROR if role == 'canary' and scene.shadow else ''}",
-            )
-        if newest < fresh:
-            return Problem(
-                Unknown.STALE,
-                f"The newest sample of the {role} version {version!r} is {evidence.at - newest:.0f} s old.",
-            )
-    if stable is not None and memory.nan.get(stable, False):
-        return Problem(
-            Unknown.NAN_LOSS,
-            f"The loss sum of the stable version {stable!r} is not a finite number: the exporter let a NaN or an "
-            "infinite loss into it. Nothing is decided until it is finite again (restart the exporter).",
-        )
-    silent = unknown(evidence, parameters.vetoes)
-    if silent:  # what is missing never acts, however it came to be missing
-        return Problem(Unknown.VETO_UNKNOWN, f"Not known whether a veto stands: {', '.join(silent)}.")
-    return _label_problem(parameters, memory, evidence.at, scene)
-
-
-def _label_problem(parameters: Parameters, memory: Memory, at: float, scene: Scene) -> Problem | None:
-    stable = scene.stable_version
-    arm = memory.arms.by_version.get(stable) if stable is not None else None
-    if arm is None or arm.last_label is None:
-        return Problem(Unknown.NO_DATA, f"No labelled prediction of the stable version {stable!r} was seen so far.")
-    if at - arm.last_label > parameters.timing.max_age:
-        return Problem(
-            Unknown.STALE,
-            f"The newest label of the stable version {stable!r} is {at - arm.last_label:.0f} s old; "
-            f"spec.indicator.labels.maxAge allows {parameters.timing.max_age:.0f} s.",
-        )
-    coverage = arm.coverage(parameters.timing.delay)
-    if parameters.min_coverage > 0 and coverage is not None and coverage < parameters.min_coverage:
-        return Problem(
-            Unknown.LOW_COVERAGE,
-            f"Only {coverage:.0%} of the predictions have labels; spec.indicator.labels.minCoverage asks for "
-            f"{parameters.min_coverage:.0%}.",
-        )
-    return _selected(parameters, arm, memory, scene)
-
-
-# Predictions of each arm from which on their coverage is compared, and how far apart it may be.
-_LEAST_DUE: Final = 50.0
-_LEAST_OF_OTHER: Final = 0.5
-
-
-def _selected(parameters: Parameters, stable: Arm, memory: Memory, scene: Scene) -> Problem | None:
-    """Arms of which other shares have labels cannot be compared: what is missing may be the bad ones.
-
-    Only since the last change of the shares: before it labels and predictions do not belong together.
-    """
-    canary = memory.arms.by_version.get(scene.canary_version or "")
-    changes = [span.end for span in scene.transitions]
-    if canary is None or None in changes:
-        return None
-    since, delay = max((end for end in changes if end is not None), default=-inf), parameters.timing.delay
-    (of_stable, due_stable), (of_canary, due_canary) = stable.covered(delay, since), canary.covered(delay, since)
-    if min(due_stable, due_canary) < _LEAST_DUE:
-        return None
-    shares = of_stable / due_stable, of_canary / due_canary
-    if min(shares) >= _LEAST_OF_OTHER * max(shares):
-        return None
-    return Problem(
-        Unknown.COVERAGE_DIFFERS,
-        f"{shares[1]:.0%} of the canary's predictions have labels and {shares[0]:.0%} of stable's: what is missing may "
-        "be its bad or its good ones. Does the joiner know the predictions of both? Do labels take longer than "
-        "spec.indicator.labels.delay?",
-    )

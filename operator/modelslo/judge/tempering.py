@@ -28,6 +28,8 @@ CHANCE: Final = 1.4  # so much is found where labels are independent
 MOST_PRIOR: Final = 30.0
 # From one length of window to the next, before the rollout: a season moves stable alone, and both arms alike.
 MOST_GROWTH: Final = 3.0
+# One for the level of the short window, one for its growth.
+_UNSHARED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +74,14 @@ class Tempering:
 
         A longer window is expected to show no less than a shorter one, four short ones half of its growth on (in
         logarithms), and sixteen half of what the history let expect.
+
+        What moves both arms alike is in stable's history and in no contrast. Where the short window shows less than
+        the history let expect, its growth from there on is believed less, too.
         """
         block, short, four = self.priors
         first = self.block.tally.ratio(max(block, 1.0), PRIOR_WINDOWS)
         second = self._ratio(0, max(short, first))
+        four *= min(1.0, second / short) ** _UNSHARED
         third = self._ratio(1, max(four, second * max(1.0, sqrt(second / first))))
         fourth = self._ratio(2, max(third, sqrt(third * four)))
         found = max(1.0, first, second, third, fourth)

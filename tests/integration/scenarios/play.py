@@ -30,6 +30,7 @@ T = TypeVar("T")
 PROXIES: Final = 4
 # Longest wait for the end of one scenario; the longest takes about three minutes on an idle machine.
 LONGEST: Final = 420.0
+_LONGEST_NAME: Final = 58  # with the five characters of a run it is a label
 # More than a promotion needs at falsePromote 5 % and minSamples 100.
 _CONVINCING: Final = 100.0
 _ENOUGH: Final = 300
@@ -212,7 +213,9 @@ class Stage:
     play: Play
 
     def model(self, part: str = "") -> Subject:
-        namespace = "-".join(filter(None, (self.name, part, self.play.run)))
+        name = "-".join(filter(None, (self.name, part)))
+        namespace = f"{name[:_LONGEST_NAME]}-{self.play.run}"
+        assert namespace not in self.play.namespaces, f"two models would be in the namespace {namespace}"
         self.play.namespaces.append(namespace)
         return Subject(namespace, self.play.world, self.play.order)
 

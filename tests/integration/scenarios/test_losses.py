@@ -102,7 +102,7 @@ def test_nan_in_the_sums_of_both_roles_holds_until_it_is_over(stage: Stage) -> N
     """The exporter lets NaN into its sums, as careless ones do."""
     model = stage.model()
     model.images(v1=0.3, v2=0.21)
-    model.create(modelslo(rollout={"gate": {"minDuration": "30m"}}))
+    model.create(modelslo(rollout={"gate": {"minDuration": "45m"}}))  # 90 s
     model.begin("v2")
     model.wait("evidence that would suffice", model.convinced)
     model.images(v1={"mean": 0.3, "nan": 0.2}, v2={"mean": 0.21, "nan": 0.2})

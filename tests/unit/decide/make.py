@@ -14,7 +14,8 @@ from modelslo.judge.budget import Health
 from modelslo.judge.cause import Cause
 from modelslo.judge.comparison import Compared
 from modelslo.judge.invalid import InvalidLosses
-from modelslo.judge.judgement import CanaryJudgement, Judgement, Problem, Verdict
+from modelslo.judge.judgement import CanaryJudgement, Judgement, Verdict
+from modelslo.judge.problem import Problem
 from tests.unit.judge.make import parameters
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -26,7 +26,8 @@ from modelslo.decide.snapshot import Snapshot
 from modelslo.judge.cause import Cause, Explanation
 from modelslo.judge.drift import Detector, Health
 from modelslo.judge.drifting import Drifting
-from modelslo.judge.judgement import Judgement, Problem, Unknown, Verdict
+from modelslo.judge.judgement import Judgement, Verdict
+from modelslo.judge.problem import Problem, Unknown
 from tests.unit.decide.make import NOW, judgement, rolling, snapshot, template, workload
 from tests.unit.judge.make import parameters, spec_of
 

@@ -19,7 +19,8 @@ from modelslo.decide.snapshot import Snapshot
 from modelslo.decide.transition import apply_decision
 from modelslo.engine.evaluate import prepared
 from modelslo.judge.comparison import Compared
-from modelslo.judge.judgement import Judgement, Problem, Unknown, Verdict
+from modelslo.judge.judgement import Judgement, Verdict
+from modelslo.judge.problem import Problem, Unknown
 from tests.unit.decide.make import NOW, judgement, rolling, snapshot, workload
 from tests.unit.decide.test_veto import STANDS, UNKNOWN
 from tests.unit.judge.make import parameters, spec_of

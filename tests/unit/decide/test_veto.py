@@ -19,7 +19,8 @@ from modelslo.decide.transition import apply_decision
 from modelslo.decide.veto import stained_until, with_vetoed
 from modelslo.judge.budget import Burn, Health, Mean
 from modelslo.judge.cause import Cause, Explanation
-from modelslo.judge.judgement import Judgement, Problem, Unknown, Verdict
+from modelslo.judge.judgement import Judgement, Verdict
+from modelslo.judge.problem import Problem, Unknown
 from modelslo.judge.vetoed import Standing
 from tests.unit.decide.make import NOW, judgement, rolling, snapshot, workload
 from tests.unit.judge.make import parameters, spec_of

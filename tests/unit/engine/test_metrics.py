@@ -13,7 +13,8 @@ from modelslo.engine.metrics import Metrics
 from modelslo.engine.plan import Plan, plan_of
 from modelslo.engine.settings import Settings
 from modelslo.engine.views import model_of
-from modelslo.judge.judgement import Judgement, Memory, Scene, Verdict, judge
+from modelslo.judge.judgement import Judgement, Memory, Verdict, judge
+from modelslo.judge.scene import Scene
 from modelslo.judge.vetoed import Standing
 from modelslo.observe.evidence import Evidence, Gap, ModelKey, NoEvidence
 from tests.unit.decide.make import rolling

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modelslo.api.spec import ModelSLOSpec
-from modelslo.judge.judgement import Judgement, Memory, Scene, Span, judge
+from modelslo.judge.judgement import Judgement, Memory, judge
 from modelslo.judge.parameters import Parameters, parameters_of
+from modelslo.judge.scene import Scene, Span
 from modelslo.judge.timing import timing_of
 from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey, Slice, SliceTable
 

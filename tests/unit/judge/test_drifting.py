@@ -14,8 +14,8 @@ from modelslo.api.spec import ModelSLOSpec
 from modelslo.judge.cause import Cause
 from modelslo.judge.drift import Health
 from modelslo.judge.drifting import Drifting, drifting_of
-from modelslo.judge.judgement import Scene
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.scene import Scene
 from modelslo.observe.evidence import Slice, SliceTable
 from tests.unit.judge.make import cell, evidence, judged, parameters, spec_of
 

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelslo.judge.judgement import Scene, Span, Unknown, Verdict, judge, settled
+from modelslo.judge.judgement import Verdict, judge
+from modelslo.judge.problem import Unknown
 from modelslo.judge.scale import Data
+from modelslo.judge.scene import Scene, Span, settled
 from modelslo.observe.evidence import Evidence, Gap, Increment, NoEvidence
 from tests.unit.judge.make import cell, evidence, judged, parameters, scene, spec_of
 

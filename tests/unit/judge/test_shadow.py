@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from modelslo.api.spec import Severity
 from modelslo.judge.arms import Arms, seen
 from modelslo.judge.budget import health_of
-from modelslo.judge.judgement import Memory, Scene, Span, Unknown, judge
+from modelslo.judge.judgement import Memory, judge
+from modelslo.judge.problem import Unknown
+from modelslo.judge.scene import Scene, Span
 from modelslo.judge.shadow import Shadow, hidden
 from modelslo.judge.upstream import signs_of
 from modelslo.observe.evidence import Increment, Losses, Slice, SliceTable

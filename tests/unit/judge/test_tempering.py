@@ -97,6 +97,18 @@ def test_history_tells_how_clustered_labels_are_before_the_first_block() -> None
     assert 3.0 < clustered < 12.0
 
 
+def test_what_moves_both_arms_alike_is_unlearned_from_the_contrasts() -> None:
+    """Stable's history swings by hours, as the world does; the canary swings with it, so that contrasts do not."""
+    chance = np.random.default_rng(11)
+    swing = np.convolve(chance.normal(size=360), np.ones(40) / sqrt(40), mode="valid")[:240] * 2.5
+    tempering = tempering_of(history_of(chance.normal(size=240) + swing), WINDOWS[0])
+    independent = fed(contrasts("each", 120, 1.0, 2), tempering).phi
+    clustered = fed(contrasts("slow", 120, 10.0, 2), tempering).phi
+    assert tempering.phi > 6.0
+    assert independent < 2.5
+    assert clustered > 2 * independent
+
+
 @given(
     st.lists(st.floats(-1e6, 1e6), max_size=40),
     st.lists(st.tuples(st.floats(0.01, 1e6), st.floats(-1e6, 1e6), st.floats(1e-9, 1e9)), max_size=40),

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from modelslo.judge.arms import Arms, seen
 from modelslo.judge.cause import Cause, explain
 from modelslo.judge.comparison import Compared
-from modelslo.judge.judgement import Judgement, Scene, Span, Unknown
+from modelslo.judge.judgement import Judgement
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.problem import Unknown
+from modelslo.judge.scene import Scene, Span
 from modelslo.judge.upstream import Sign, signs_of
 from modelslo.observe.evidence import Evidence, Increment, Losses
 from tests.unit.judge.make import INTERVAL, evidence, judged, parameters, scene, spec_of

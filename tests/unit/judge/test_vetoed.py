@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from modelslo.judge.cause import Cause
-from modelslo.judge.judgement import Judgement, Scene, Span, Unknown, Verdict
+from modelslo.judge.judgement import Judgement, Verdict
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.problem import Unknown
+from modelslo.judge.scene import Scene, Span
 from modelslo.observe.evidence import Evidence, Gap, Increment, NoEvidence, Stood, VetoSeen
 from tests.unit.judge.make import INTERVAL, cell, evidence, judged, parameters, scene, spec_of
 
