@@ -21,7 +21,8 @@ def run(
 ) -> str:
     """Run a command, return its standard output; raise ClusterError with its last lines when it fails."""
     words = [str(word) for word in command]
-    environment = {**os.environ, **(env or {})}
+    # No copy where none is needed: in a thread it fails while another one changes os.environ, as pytest does.
+    environment = {**os.environ, **env} if env else None
     try:
         done = subprocess.run(
             words, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, timeout=timeout, check=False

@@ -45,7 +45,10 @@ PATHS: Final = {
 
 
 class Api:
-    """Reads objects as JSON; many reads a second cost little, unlike kubectl's."""
+    """Reads objects as JSON; many reads a second cost little, unlike kubectl's.
+
+    Make it in the main thread (the client reads os.environ, which pytest changes between two tests); any may use it.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self.client = cluster.client()
@@ -84,7 +87,7 @@ class StandIn:
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="stand-in", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(Api(self.cluster),), name="stand-in", daemon=True)
         self._thread.start()
         return self
 
@@ -99,8 +102,8 @@ class StandIn:
         """Let the held pods of this Job succeed."""
         self._released.add(job)
 
-    def _run(self) -> None:
-        with Api(self.cluster) as api:
+    def _run(self, opened: Api) -> None:
+        with opened as api:
             while not self._stop.wait(_EVERY):
                 try:
                     self._once(api)

@@ -313,14 +313,17 @@ def cases(
         folder = root / namespace
         folder.mkdir()
         exporter.show(namespace, SCENARIOS[scenario].losses)
-        with Api(control_plane) as api:
-            case = Case(control_plane, api, namespace, SCENARIOS[scenario], point, server.url, folder)
-            try:
-                return case.run()
-            finally:
-                control_plane.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
+        try:
+            return Case(control_plane, api, namespace, SCENARIOS[scenario], point, server.url, folder).run()
+        finally:
+            control_plane.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
 
-    with prometheus.start(scrape) as server, StandIn(control_plane), ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with (
+        prometheus.start(scrape) as server,
+        StandIn(control_plane),
+        Api(control_plane) as api,
+        ThreadPoolExecutor(SIDE_BY_SIDE) as pool,
+    ):
         yield {case: pool.submit(run, number, *case) for number, case in enumerate(selected)}
         pool.shutdown(cancel_futures=True)
     exporter.close()

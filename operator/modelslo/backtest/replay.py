@@ -13,7 +13,7 @@ from modelslo.judge.drift import Detector, Health, began, detect, health_of
 from modelslo.judge.evalues import e_value
 from modelslo.judge.gate import Gate, advance
 from modelslo.judge.increments import Meters, step_of
-from modelslo.judge.verdict import GateVerdict, verdict_of
+from modelslo.judge.verdict import GateVerdict, said_by, verdict_of
 
 _LATEST: Final = 1e12
 _DECIDED: Final = {GateVerdict.ROLLBACK: "rollback", GateVerdict.PROMOTE: "promote"}
@@ -65,10 +65,10 @@ class Replay:
         drift = health_of(self._detector, self._drift, at, self._rules.tempo.quiet)
         trial = self._gate.trial
         if trial is not None:
-            verdict = verdict_of(self._gate, self._rules, at)
+            verdict, said = verdict_of(self._gate, self._rules, at), said_by(trial)
             answer["reason"] = str(verdict)
-            answer["e_rollback"] = e_value(trial.e.rollback)
-            answer["e_promote"] = e_value(trial.e.promote)
+            answer["e_rollback"] = e_value(said.rollback)
+            answer["e_promote"] = e_value(said.promote)
             # Both may fall due at once: one now, the other one next.
             if verdict in _DECIDED and not (drift is Health.DRIFT and self._said):
                 self._said = True

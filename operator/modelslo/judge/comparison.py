@@ -21,7 +21,7 @@ from modelslo.judge.maturity import wait
 from modelslo.judge.parameters import GateParameters, Parameters
 from modelslo.judge.scale import SMALLEST_SEGMENT, Data, Rules
 from modelslo.judge.trial import Trial
-from modelslo.judge.verdict import HARM, GateVerdict, verdict_of
+from modelslo.judge.verdict import GateVerdict, harmful, said_by, verdict_of
 from modelslo.observe.evidence import NO_AGE, NO_SEGMENT, Increment
 
 _SEGMENT_MARGINS: Final = 3.0
@@ -41,6 +41,8 @@ class SegmentVerdict:
 class Compared:
     """What the comparison says at one look. Logarithms are natural; labels are those that were compared.
 
+    The e-values of the whole are those that verdicts rest on; ``harm`` is evidence that forbids promotion and advance.
+
     ``ratio`` is the canary's mean loss over stable's, ``low`` to ``high`` its anytime-valid interval (Robbins' band,
     decision-statistics section 5). ``phi`` is the overdispersion of clustered labels, ``data`` what was judged by.
     ``delay`` (s) is what labels are waited for: as long as 98 % of them take, or what the user states; None: neither
@@ -52,6 +54,7 @@ class Compared:
     log_e_rollback: float = 0.0
     log_e_promote: float = 0.0
     log_e_tail: float | None = None
+    harm: bool = False
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
@@ -63,11 +66,6 @@ class Compared:
     young: bool = False
     delay: float | None = None
     segments: tuple[SegmentVerdict, ...] = ()
-
-    @property
-    def harm(self) -> bool:
-        """Evidence of harm that forbids promotion and advance."""
-        return self.log_e_rollback >= log(HARM)
 
     @property
     def guilty(self) -> tuple[str, ...]:
@@ -253,14 +251,15 @@ def says(comparison: Comparison, gate: GateParameters, at: float) -> Compared:
     trial, rules = comparison.gate.trial, comparison.rules
     if trial is None or rules is None:
         return Compared()
-    e, contrast = trial.e, trial.contrast
+    said, contrast = said_by(trial), trial.contrast
     low, high = _band(trial, gate)
     return Compared(
         verdict=verdict_of(comparison.gate, rules, at),
         data=trial.scale.data,
-        log_e_rollback=e.rollback,
-        log_e_promote=e.promote,
-        log_e_tail=e.tail,
+        log_e_rollback=said.rollback,
+        log_e_promote=said.promote,
+        log_e_tail=trial.e.tail,
+        harm=harmful(trial),
         ratio=contrast.ratio,
         low=low,
         high=high,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite, log
+from math import isfinite, log, log1p
 from typing import Final
 
 from modelslo.judge.contrast import Contrast
@@ -12,8 +13,10 @@ from modelslo.judge.scale import Rules
 from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
-# Nats kept back for what tempering does not see; it begins low, and rollbacks come early. Measured: docs/judging.md.
-ROLLBACK_RESERVE: Final = 0.2
+# An e-value is divided by 1 plus its blocks over this. At the margin the walk is long, and what tempering does not see
+# adds up; a regression that matters is found early. Measured: docs/judging.md.
+_BLOCKS_TO_DOUBT_ROLLBACK: Final = 60.0
+_BLOCKS_TO_DOUBT_PROMOTION: Final = 1000.0
 BLOCKS_TO_PROMOTE: Final = 5
 LARGE_BLOCKS: Final = 3
 LARGE_LABELS: Final = 100.0
@@ -31,6 +34,27 @@ class GateVerdict(StrEnum):
     NAN_LOSS = "NaNLoss"
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Evidence as natural logarithms, less what is kept back. Divided by at least 1, an e-value is one still."""
+
+    rollback: float
+    promote: float
+
+
+def said_by(trial: Trial) -> Said:
+    """The e-values that verdicts rest on: against 1/alpha and 1/beta."""
+    return Said(
+        trial.e.rollback - log1p(trial.contrast.blocks / _BLOCKS_TO_DOUBT_ROLLBACK),
+        trial.e.promote - log1p(_promoted_by(trial).blocks / _BLOCKS_TO_DOUBT_PROMOTION),
+    )
+
+
+def harmful(trial: Trial) -> bool:
+    """Evidence of harm that forbids promotion and advance: in full, without anything kept back."""
+    return trial.e.rollback >= log(HARM)
+
+
 def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
     """What may be said at this look (section 4.7)."""
     trial = gate.trial
@@ -38,9 +62,10 @@ def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
         return GateVerdict.INSUFFICIENT_DATA
     if gate.watch.frozen:
         return GateVerdict.INCIDENT
-    if trial.e.rollback >= log(1 / rules.alpha) + ROLLBACK_RESERVE:
+    said = said_by(trial)
+    if said.rollback >= log(1 / rules.alpha):
         return GateVerdict.ROLLBACK
-    if trial.e.promote >= log(1 / rules.beta) and trial.e.rollback < log(HARM):
+    if said.promote >= log(1 / rules.beta) and not harmful(trial):
         return _promotion(trial, rules, at)
     if trial.closed is None or at - trial.closed > rules.tempo.quiet:
         return GateVerdict.INSUFFICIENT_DATA if trial.ripe or trial.closed is not None else GateVerdict.IMMATURE

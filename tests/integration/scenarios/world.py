@@ -51,7 +51,7 @@ class World:
     _over: str = ""
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="world", daemon=True).start()
+        threading.Thread(target=self._run, args=(Api(self.cluster),), name="world", daemon=True).start()
 
     def close(self) -> None:
         self._end("the tests are over")
@@ -75,9 +75,9 @@ class World:
                     raise OverError(f"{self._over}, while waiting for {what}")
                 self._seen.wait(2 * _EVERY)
 
-    def _run(self) -> None:
+    def _run(self, opened: Api) -> None:
         try:
-            with Api(self.cluster) as api:
+            with opened as api:
                 while not self._over:
                     began = time.monotonic()
                     with suppress(HTTPError, OSError):  # a busy machine: the next look will see it
