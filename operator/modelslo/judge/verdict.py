@@ -13,10 +13,10 @@ from modelslo.judge.scale import Rules
 from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
-# An e-value is divided by 1 plus its blocks over this. At the margin the walk is long, and what tempering does not see
-# adds up; a regression that matters is found early. Measured: docs/judging.md.
-_BLOCKS_TO_DOUBT_ROLLBACK: Final = 60.0
-_BLOCKS_TO_DOUBT_PROMOTION: Final = 1000.0
+# An e-value is divided by 1 plus the canary's compared labels over this. What tempering does not see adds up with labels;
+# a verdict that needs many is one near the margin, and what matters is found with few. Measured: docs/judging.md.
+_LABELS_TO_DOUBT_ROLLBACK: Final = 2_000.0
+_LABELS_TO_DOUBT_PROMOTION: Final = 15_000.0
 BLOCKS_TO_PROMOTE: Final = 5
 LARGE_BLOCKS: Final = 3
 LARGE_LABELS: Final = 100.0
@@ -45,8 +45,8 @@ class Said:
 def said_by(trial: Trial) -> Said:
     """The e-values that verdicts rest on: against 1/alpha and 1/beta."""
     return Said(
-        trial.e.rollback - log1p(trial.contrast.blocks / _BLOCKS_TO_DOUBT_ROLLBACK),
-        trial.e.promote - log1p(_promoted_by(trial).blocks / _BLOCKS_TO_DOUBT_PROMOTION),
+        trial.e.rollback - log1p(trial.contrast.canary / _LABELS_TO_DOUBT_ROLLBACK),
+        trial.e.promote - log1p(_promoted_by(trial).canary / _LABELS_TO_DOUBT_PROMOTION),
     )
 
 

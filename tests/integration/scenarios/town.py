@@ -128,7 +128,7 @@ def _orders() -> Iterator[dict[str, Any]]:
 def _look(town: Town, api: Api) -> None:
     while True:
         with suppress(HTTPError, OSError):  # a busy machine: the next look will see it
-            town.serve(ready_pods(api.get("/api/v1/pods")["items"]))
+            town.serve(ready_pods(api.get("/api/v1/pods?resourceVersion=0")["items"]))
         time.sleep(_LOOK)
 
 
