@@ -13,7 +13,7 @@ from modelslo.judge.scale import Rules
 from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
-# An e-value is divided by 1 plus the canary's compared labels over this. What tempering does not see adds up with labels;
+# An e-value is divided by 1 plus the canary's compared labels over this. What tempering misses adds up with labels;
 # a verdict that needs many is one near the margin, and what matters is found with few. Measured: docs/judging.md.
 _LABELS_TO_DOUBT_ROLLBACK: Final = 2_000.0
 _LABELS_TO_DOUBT_PROMOTION: Final = 15_000.0
