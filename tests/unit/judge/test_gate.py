@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.judge.betting import cap_of, log_mean_exp
+from modelslo.judge.changed import changed
 from modelslo.judge.gate import advance
 from modelslo.judge.increments import Meters
-from modelslo.judge.verdict import GateVerdict
+from modelslo.judge.trial import Trial
+from modelslo.judge.verdict import HARM, GateVerdict, harmful, said_by
 from modelslo.judge.wagers import Sample, Spread, wagers
 from tests.unit.judge.series import DT, Process, Rollout, bits, rules_of, together
 
@@ -82,6 +84,29 @@ def test_a_regression_after_clean_hours_is_found_by_a_restarted_copy() -> None:
     # The first process alone would still be waiting
     wealth = rollout.trial.wealth
     assert log_mean_exp(wealth.back[0], wealth.back_mass[0]) < 0
+
+
+def test_the_more_labels_a_verdict_needs_the_more_evidence_it_needs() -> None:
+    # Given a canary at its margin, at every look of a long walk
+    rollout = ripe()
+    kept = []
+    for _ in range(40):
+        rollout.run(10, 1.1)
+        trial, said = rollout.trial, said_by(rollout.trial)
+        kept.append((trial.e.rollback - said.rollback, trial.e.promote - said.promote))
+    # Then an e-value only gets smaller, by more and more, and an early one by next to nothing
+    assert [back for back, _ in kept] == sorted(back for back, _ in kept)
+    assert [forth for _, forth in kept] == sorted(forth for _, forth in kept)
+    assert all(back > forth > 0 for back, forth in kept)
+    assert kept[0][0] < 0.1
+    assert kept[-1][0] > 0.5
+    # And harm, which forbids a promotion, counts in full
+    assert harmful(replace_e(trial, log(HARM)))
+
+
+def replace_e(trial: Trial, rollback: float) -> Trial:
+    """With this evidence for worse."""
+    return changed(trial, e=replace(trial.e, rollback=rollback))
 
 
 def test_a_huge_regression_needs_two_blocks() -> None:
