@@ -59,7 +59,7 @@ demo: venv ## the main job end to end: four acts on a kind cluster (uses or make
 
 .PHONY: integration
 integration: venv ## tests on a bare control plane and a real Prometheus (CLUSTER=bare|kind|existing to choose)
-	$(MAKE) --jobs=2 --output-sync=target integration-waiting integration-others
+	$(MAKE) --jobs=$(if $(CLUSTER),1,2) --output-sync=target integration-waiting integration-others
 
 # They wait more than they work.
 WAITING := $(addprefix tests/integration/,scenarios test_controller.py test_controller_lease.py)
