@@ -55,9 +55,9 @@ class Luck(StrEnum):
 # Labels used over labels planned, measured on 20 kinds of simulated rollouts: medians and nine tenths, rounded up.
 _FACTORS: Final = {
     (Outcome.ROLLBACK, Luck.TYPICAL): 0.85,
-    (Outcome.ROLLBACK, Luck.NINE_OF_TEN): 1.8,
-    (Outcome.PROMOTE, Luck.TYPICAL): 0.75,
-    (Outcome.PROMOTE, Luck.NINE_OF_TEN): 1.4,
+    (Outcome.ROLLBACK, Luck.NINE_OF_TEN): 1.95,
+    (Outcome.PROMOTE, Luck.TYPICAL): 0.85,
+    (Outcome.PROMOTE, Luck.NINE_OF_TEN): 1.5,
 }
 _BLOCKS: Final = {Outcome.ROLLBACK: 2.0, Outcome.PROMOTE: float(BLOCKS_TO_PROMOTE)}
 
