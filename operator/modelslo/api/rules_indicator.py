@@ -37,6 +37,17 @@ def _different_labels(name: str, field: str, other: str, *, given: str | None = 
     )
 
 
+def _needs_delay(name: str, field: str, why: str) -> Rule:
+    return Rule(
+        name=name,
+        at="spec.indicator.labels",
+        field=field,
+        holds=absent(field) | present("delay"),
+        fault=text(this(field), " stands without labels.delay"),
+        mend=f"state the delay too: {why}",
+    )
+
+
 INDICATOR: Final = (
     Rule(
         name="metric-without-suffix",
@@ -81,14 +92,7 @@ INDICATOR: Final = (
         fault=text(this("labels.ageLabel"), " is segments.label"),
         mend="name two different labels",
     ),
-    Rule(
-        name="age-label-needs-delay",
-        at="spec.indicator.labels",
-        field="ageLabel",
-        holds=absent("ageLabel") | present("delay"),
-        fault=text(this("ageLabel"), " stands without labels.delay"),
-        mend="state the delay too: labels above the last age are waited for",
-    ),
+    _needs_delay("age-label-needs-delay", "ageLabel", "labels above the last age are waited for"),
     Rule(
         name="max-age-beyond-delay",
         at="spec.indicator.labels",
@@ -97,14 +101,7 @@ INDICATOR: Final = (
         fault=text(this("maxAge"), " is not longer than labels.delay (", this("delay"), ")"),
         mend="every label would be too old: raise maxAge above the delay, or leave it out",
     ),
-    Rule(
-        name="delay-metric-needs-delay",
-        at="spec.indicator.labels",
-        field="delayMetric",
-        holds=absent("delayMetric") | present("delay"),
-        fault=text(this("delayMetric"), " stands without labels.delay"),
-        mend="state the delay too: slices close and coverage is counted by it",
-    ),
+    _needs_delay("delay-metric-needs-delay", "delayMetric", "slices close and coverage is counted by it"),
     Rule(
         name="delay-metric-is-not-the-loss",
         at="spec.indicator",
