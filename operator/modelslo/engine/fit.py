@@ -6,7 +6,7 @@ operation, rollout, the ledger of retrains, the newest rejected revisions. The e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -14,7 +14,8 @@ from pydantic_core import to_json
 LIMIT: Final = 16 * 1024
 ENTRY_LIMIT: Final = 512
 _SHORT: Final = 96
-_FEWEST: Final = 3
+# What loses its oldest, in this order, and how many stay. Shadows may all go: the oldest leave the window first.
+_LISTS: Final = (("shadows", 0), ("history", 3), ("rejectedRevisions", 3))
 
 Body = dict[str, Any]
 
@@ -34,13 +35,11 @@ def fitted(body: Mapping[str, Any]) -> Body:
         result["history"] = [_entry(one) for one in result["history"]]
     if "lastDecision" in result:
         result["lastDecision"] = _entry(result["lastDecision"])
-    steps: Iterator[Callable[[Body], bool]] = iter(
-        (_shorten, *map(_forget, ("shadows", "history", "rejectedRevisions")))
-    )
-    step = next(steps, None)
-    while step is not None and size(result) > LIMIT:
-        if not step(result):
-            step = next(steps, None)
+    if size(result) > LIMIT:
+        _shorten(result)
+    for name, fewest in _LISTS:
+        while size(result) > LIMIT and len(result.get(name, ())) > fewest:
+            result[name] = result[name][1:]
     return result
 
 
@@ -57,30 +56,15 @@ def _cut(message: str, most: int) -> str:
     return f"{kept}…"
 
 
-def _shorten(body: Body) -> bool:
-    """Words of conditions, diagnosis and ledger; false when they were short already."""
-    before = size(body)
+def _shorten(body: Body) -> None:
+    """Words of conditions, diagnosis and ledger."""
     for name in ("conditions", "retrains"):
         if name in body:
             body[name] = [_brief(one, "message") for one in body[name]]
     if "diagnosis" in body:
         explanations = [_brief(one, "evidence") for one in body["diagnosis"]["explanations"]]
         body["diagnosis"] = body["diagnosis"] | {"explanations": explanations}
-    return size(body) < before
 
 
 def _brief(part: Body, field: str) -> Body:
     return part | {field: _cut(part[field], _SHORT)} if len(part.get(field, "").encode()) > _SHORT else part
-
-
-def _forget(name: str) -> Callable[[Body], bool]:
-    """Drops the oldest of that list; false when few are left. Shadows may all go: the oldest leave the window first."""
-
-    def step(body: Body) -> bool:
-        fewest = 0 if name == "shadows" else _FEWEST
-        if len(body.get(name, ())) <= fewest:
-            return False
-        body[name] = body[name][1:]
-        return True
-
-    return step

@@ -246,7 +246,8 @@ class Play:
         self.town.stdin.flush()
 
     def clear(self) -> None:
-        self.world.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *self.namespaces)
+        if self.namespaces:
+            self.world.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *self.namespaces)
 
 
 def scenario(story: Story) -> Callable[[Play], None]:
