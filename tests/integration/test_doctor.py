@@ -11,7 +11,7 @@ import pytest
 from modelslo.api.resource import parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.doctor import examine
-from modelslo.cli.doctor_find import Role
+from modelslo.cli.doctor_finding import Role
 from modelslo.cli.main import main
 from modelslo.engine.settings import Settings
 from modelslo.observe.evidence import ModelKey

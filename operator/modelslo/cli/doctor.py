@@ -10,7 +10,8 @@ from typing import Any
 
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.cluster import Cluster
-from modelslo.cli.doctor_find import Role, findings
+from modelslo.cli.doctor_find import findings
+from modelslo.cli.doctor_finding import Role
 from modelslo.cli.doctor_look import ask_of, look
 from modelslo.cli.doctor_page import page
 from modelslo.cli.errors import NEGATIVE

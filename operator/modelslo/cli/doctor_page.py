@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
-from modelslo.cli.doctor_find import Finding, Role, shares
+from modelslo.cli.doctor_finding import Finding, Role, shares
 from modelslo.cli.doctor_look import QUANTILES, Look
 from modelslo.cli.text import NONE, number, percent, table
 from modelslo.judge.parameters import Parameters

@@ -12,7 +12,8 @@ import pytest
 from modelslo.api.resource import parse_spec
 from modelslo.api.spec import ModelSLOSpec, Shadow
 from modelslo.cli.doctor import roles_of
-from modelslo.cli.doctor_find import Role, findings, shares
+from modelslo.cli.doctor_find import findings
+from modelslo.cli.doctor_finding import Role, shares
 from modelslo.cli.doctor_look import Absence, Found, Look, Matcher, VetoLook, ask_of
 from modelslo.cli.doctor_page import page
 from modelslo.engine.asks import selector_of
