@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
+from math import log
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,17 @@ from modelslo.judge.verdict import GateVerdict, verdict_of
 EDGES = tuple(2.0**k for k in range(-5, 6))
 LAG_EDGES = (30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0, 7200.0, 14400.0)
 DT = 30.0
+HOLDS = {
+    GateVerdict.INSUFFICIENT_DATA,
+    GateVerdict.IMMATURE,
+    GateVerdict.INCIDENT,
+    GateVerdict.NEAR_MARGIN,
+    GateVerdict.NAN_LOSS,
+}
+HOUR = round(3600 / DT)
+ENOUGH = log(20)
+RIPE = 13
+"""Scrapes of the canary until its warm-up is over and labels of now may be compared."""
 
 
 def rules_of(**change: Any) -> Rules:
@@ -160,3 +172,16 @@ def bits(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(bits(one) for one in value)
     return value.hex() if isinstance(value, float) else value
+
+
+def first(found: list[GateVerdict], verdict: GateVerdict) -> int:
+    """Number of looks until that verdict."""
+    return found.index(verdict) + 1
+
+
+def ripe(**change: object) -> Rollout:
+    """A rollout whose labels are compared from the next scrape on."""
+    rollout = Rollout(rules_of(**change))
+    rollout.run(RIPE)
+    assert rollout.trial.ripe
+    return rollout
