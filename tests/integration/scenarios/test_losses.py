@@ -37,25 +37,28 @@ def test_exchanging_the_images_exchanges_the_outcomes(stage: Stage) -> None:
 
 @scenario
 def test_a_canary_waits_for_its_labels_and_not_for_the_stated_delay(stage: Stage) -> None:
-    """Labels come within two seconds, and the stated delay is 40 s here: a histogram tells."""
+    """Labels come within two seconds, and the stated delay is two minutes here: a histogram tells."""
     _rolled_back_before_the_delay(stage, delayMetric="ml_label_delay_seconds")
 
 
 @scenario
 def test_quick_labels_roll_a_canary_back_while_the_stated_delay_runs(stage: Stage) -> None:
-    """40 s of delay are stated, and nothing tells delays but the age of each label."""
+    """Two minutes of delay are stated, and nothing tells delays but the age of each label."""
     _rolled_back_before_the_delay(stage, ageLabel="age_bucket")
 
 
 def _rolled_back_before_the_delay(stage: Stage, **told: str) -> None:
-    """A stated delay of 40 s here, and what is `told` of the labels' delays."""
+    """A stated delay of two minutes here, and what is `told` of the labels' delays.
+
+    By the stated one nothing would be compared in this time; by what is told it takes a third of it on a busy machine.
+    """
     model = stage.model()
     model.images(v1=GOOD, v2=2 * BAD)
-    model.create(modelslo(indicator={"labels": {"delay": "20m", **told}}))
+    model.create(modelslo(indicator={"labels": {"delay": "60m", **told}}))
     model.begin("v2")
     assert model.rolled_back("v2") == "CanaryWorse"
     (started, ended) = (one["at"] for one in model.status()["history"][-2:])
-    assert (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds() < 40
+    assert (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds() < 120
 
 
 @scenario
