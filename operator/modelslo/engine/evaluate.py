@@ -5,11 +5,11 @@ The live operator, dry run and backtest call these functions, so that a recorded
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelslo.api.spec import ModelSLOSpec
-from modelslo.api.status import ModelSLOStatus
+from modelslo.api.status import ModelSLOStatus, RolloutStatus
 from modelslo.decide.decision import Decision, decide
 from modelslo.decide.report import report
 from modelslo.decide.retrain import with_breach
@@ -72,7 +72,15 @@ def reported(
     now: datetime,
 ) -> ModelSLOStatus:
     """`status` with the conditions and figures of the evaluation."""
-    return report(status, spec, parameters, snapshot, evaluation.judgement, evaluation.decision, generation, now)
+    judgement = evaluation.judgement
+    if _began(evaluation.status.rollout) != _began(status.rollout):
+        # The decision began a rollout, maybe in the place of another one: this one was not compared so far.
+        judgement = replace(judgement, canary=None)
+    return report(status, spec, parameters, snapshot, judgement, evaluation.decision, generation, now)
+
+
+def _began(rollout: RolloutStatus | None) -> datetime | None:
+    return None if rollout is None else rollout.started_at
 
 
 def stable_version(spec: ModelSLOSpec, snapshot: Snapshot) -> str | None:

@@ -16,7 +16,8 @@ from modelslo.judge.judgement import Judgement, Verdict
 from modelslo.observe.ask import Ask
 from modelslo.observe.evidence import Evidence, Increment, Losses
 from tests.unit.decide.make import NOW, judgement, rolling
-from tests.unit.engine.fakes import EVENTS, MODELSLOS, Silent
+from tests.unit.engine.bodies import deployment
+from tests.unit.engine.fakes import DEPLOYMENTS, EVENTS, MODELSLOS, Silent
 from tests.unit.engine.test_engine import World
 
 
@@ -158,5 +159,31 @@ def test_a_checkpoint_of_another_schema_begins_again_with_an_event() -> None:
         since = datetime.fromisoformat(fresh.status()["rollout"]["judgedSince"])
         assert abs((since - now).total_seconds()) <= 60
         assert fresh.status()["comparison"]["canarySamples"] < 200
+
+    asyncio.run(run())
+
+
+def test_another_version_in_the_middle_of_a_rollout_is_compared_from_nothing_and_nothing_is_lost() -> None:
+    async def run() -> None:
+        # Given a canary that has been compared for a while
+        world = World()
+        world.observer = Labels(0.0, ("v1", "v2", "v3"))
+        world.add(canary="v2", canary_replicas=1)
+        async with world.running():
+            await world.clock.advance(600)
+            before = world.status()["comparison"]["canarySamples"]
+            # When its template gets another version
+            world.kube.put(DEPLOYMENTS, deployment("fraud-canary", serves="v3", version=2, generation=2))
+            seen = []
+            for _ in range(300):
+                await world.clock.advance(1)
+                if world.status()["rollout"]["version"] == "v3":
+                    seen.append((world.status().get("comparison") or {}).get("canarySamples", 0))
+        # Then what is said of it is never what was said of the one before
+        assert seen
+        assert max(seen[:60]) < before
+        assert seen == sorted(seen)
+        # And nobody is told of lost history
+        assert "HistoryLost" not in events(world)
 
     asyncio.run(run())
