@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
+from typing import Final
 
 from modelslo.decide.reasons import Reason
 from modelslo.engine.asks import selector_of, source_of, vetoes_of
@@ -11,6 +13,10 @@ from modelslo.engine.views import Model
 from modelslo.judge.parameters import Parameters, parameters_of
 from modelslo.judge.timing import timing_of
 from modelslo.observe.ask import Selector, Source, Veto
+
+# Real seconds. By `timeScale` a slice may come out shorter: thousands of them would be read for each model, one by one
+# where they are no whole milliseconds, and scrapes are further apart anyway.
+SHORTEST_SLICE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +51,12 @@ def plan_of(model: Model, settings: Settings) -> Plan | Unfit:
         )
         return Unfit(model.uid, model.generation, Reason.URL_NOT_ALLOWED, message)
     timing = timing_of(model.spec, scale=settings.time_scale, settle=settings.settle)
+    if timing.slice < SHORTEST_SLICE:
+        message = (
+            f"spec.objective.slice: {model.spec.objective.slice} is {timing.slice:.3g} s at the operator's timeScale "
+            f"{settings.time_scale:g}: too short to measure anything. Take "
+            f"{ceil(SHORTEST_SLICE * settings.time_scale)}s or longer, or lower timeScale."
+        )
+        return Unfit(model.uid, model.generation, Reason.INVALID_SPEC, message)
     parameters = parameters_of(model.spec, timing)
     return Plan(model.uid, model.generation, parameters, selector_of(model.spec), source, vetoes_of(model.spec))

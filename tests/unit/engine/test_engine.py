@@ -241,6 +241,28 @@ def test_a_spec_that_cannot_be_judged_is_stalled_and_mending_it_is_enough() -> N
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("scale", "stalls"), [(10.0, False), (11.0, True)])
+def test_slices_that_the_time_scale_makes_too_short_to_measure_are_refused(scale: float, stalls: bool) -> None:
+    """Its thousands of slices would be read one by one, and everybody else's evaluations be missed meanwhile."""
+
+    async def run() -> None:
+        # Given slices of 10 s
+        world = World(settings=Settings(prometheus_url=URL, settle=5.0, time_scale=scale))
+        world.add()
+        async with world.running():
+            await world.clock.advance(2)
+            stalled = world.condition("Stalled")
+            # Then nothing is asked where they last less than a second, and the message says what mends it
+            assert (stalled is not None) is stalls
+            assert bool(world.observer.asked) is not stalls
+            if stalled is not None:
+                assert stalled["reason"] == "InvalidSpec"
+                assert "spec.objective.slice: 10s is 0.909 s" in stalled["message"]
+                assert "Take 11s or longer, or lower timeScale" in stalled["message"]
+
+    asyncio.run(run())
+
+
 def test_a_clock_that_is_set_back_does_not_stop_the_judging() -> None:
     async def run() -> None:
         world = World()
