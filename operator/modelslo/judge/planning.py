@@ -3,17 +3,14 @@
 With f the canary's true mean loss over stable's, r = 1 + margin, kappa = n_c / n_s and an error rate a (alpha for a
 rollback, beta for a promotion), a verdict needs about
 
-    n_c = phi (ln(1/a) + 1.5) 2 CV^2 (f^2 + r^2 kappa) / (f - r)^2
+    n_c = phi (ln(1/a) + 1.5 + ln(1 + n_c K' / D)) / K,    K = (f - r)^2 / (2 CV^2 (f^2 + r^2 kappa)) for small effects
 
-labelled predictions of the canary, and any test ln(1/a) / K on average (Wald 1945; Garivier & Kaufmann 2016), where
-K = (f - r)^2 / (2 CV^2 (f^2 + r^2 kappa)) for small effects.
-
-K is what the best bet gains per label: b |f - r| - b^2 V / 2 at b = |f - r| / V, with V = CV^2 (f^2 + r^2 kappa). A bet
-must leave 5 % of the wealth whatever the loss (section 4.2), which forbids that one where single losses may be large:
-with losses up to B times the mean, b <= 0.95 / (B - r) for "not worse". Here K is the gain of the largest bet that is
-allowed; the study's rule has no such limit. At CV 1, a tenth of the traffic and B = 48 that makes 2.5 times the labels,
-and so it is measured (docs/planning.md), where :class:`Luck` comes from, too. Of the rule without the limit the study's
-reference used 1.0 (rollback) and 0.9 (promote) times the labels in half of the rollouts, 2.3 and 2.4 in nine of ten.
+labelled predictions of the canary. K is what one of them is worth (:mod:`modelslo.judge.effort`, where bets have a
+limit that the study's rule has not: at CV 1, a tenth of the traffic and losses up to 48 times their mean that makes 2.5
+times the labels, and so it is measured). The last term is what a verdict keeps back for clusters that are not seen,
+with K' and D as in :mod:`modelslo.judge.verdict`. :class:`Luck` is measured, too (docs/planning.md). Of the rule
+without a limit the study's reference used 1.0 (rollback) and 0.9 (promote) times the labels in half of the rollouts,
+2.3 and 2.4 in nine of ten.
 
 Times are seconds from the first prediction of the canary.
 """
@@ -23,19 +20,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import inf, isclose, log
+from math import inf, isclose, log, log1p
 from typing import Final
 
-from modelslo.judge.betting import FLOOR
 from modelslo.judge.blocks import BLOCK_LABELS
-from modelslo.judge.verdict import BLOCKS_TO_PROMOTE
+from modelslo.judge.effort import labels_per_nat
+from modelslo.judge.verdict import BLOCKS_TO_PROMOTE, DOUBT_PROMOTION, DOUBT_ROLLBACK, measure
 
 RESERVE: Final = 1.5
 """Nats that the mixture over bets costs on top of ln(1/a)."""
 USUAL_TOP: Final = 37.5
 """1.25 times a last edge at 30 times the mean loss, as the buckets should be."""
-_LARGEST_STAKE: Final = 1 - FLOOR
-_SMALLEST_STAKE: Final = 1e-9
 SMALLEST_MARGIN: Final = 1e-4
 LARGEST_MARGIN: Final = 1.0
 
@@ -59,6 +54,8 @@ _FACTORS: Final = {
     (Outcome.PROMOTE, Luck.TYPICAL): 0.85,
     (Outcome.PROMOTE, Luck.NINE_OF_TEN): 1.5,
 }
+_DOUBT: Final = {Outcome.ROLLBACK: DOUBT_ROLLBACK, Outcome.PROMOTE: DOUBT_PROMOTION}
+_ROUNDS: Final = 30
 _BLOCKS: Final = {Outcome.ROLLBACK: 2.0, Outcome.PROMOTE: float(BLOCKS_TO_PROMOTE)}
 
 
@@ -133,7 +130,12 @@ def labels_needed(promise: Promise, traffic: Traffic, share: float, ratio: float
     outcome = promise.outcome(ratio)
     if outcome is None:
         return inf
-    return traffic.phi * (log(1 / promise.rate(outcome)) + RESERVE) * _labels_per_nat(promise, traffic, share, ratio)
+    per_nat = traffic.phi * _labels_per_nat(promise, traffic, share, ratio)
+    doubt = _DOUBT[outcome] * _labels_per_nat(promise, traffic, share, measure(promise.r, outcome is Outcome.ROLLBACK))
+    least = labels = per_nat * (log(1 / promise.rate(outcome)) + RESERVE)
+    for _ in range(_ROUNDS):  # each leaves a fifth of the error or less
+        labels = least + per_nat * log1p(labels / doubt)
+    return labels
 
 
 def least_labels(promise: Promise, traffic: Traffic, share: float, ratio: float) -> float:
@@ -145,15 +147,7 @@ def least_labels(promise: Promise, traffic: Traffic, share: float, ratio: float)
 
 
 def _labels_per_nat(promise: Promise, traffic: Traffic, share: float, ratio: float) -> float:
-    """1/K, with a bet no larger than is allowed."""
-    kappa, r, effect = share / (1 - share), promise.r, abs(ratio - promise.r)
-    variance = traffic.cv2 * (ratio**2 + r**2 * kappa)
-    # What one label may lose at most, per unit of the bet: losses lie between 0 and `top` times the mean, and on each
-    # of stable's is bet r kappa times as much, the other way.
-    worst = max(traffic.top - r, r * kappa) if ratio < r else max(r, r * kappa * (traffic.top - 1))
-    largest = _LARGEST_STAKE / max(worst, _SMALLEST_STAKE)
-    bet = min(effect / variance, largest)
-    return 1 / (bet * effect - bet * bet * variance / 2)
+    return labels_per_nat(ratio, promise.r, traffic.cv2, share / (1 - share), traffic.top)
 
 
 def forecast(

@@ -98,6 +98,12 @@ class Scale:
     cohorts: Cohorts | None = None  # None: a stratum is a segment
 
     @property
+    def top(self) -> float:
+        """The largest loss that counts, over stable's mean; 1 without a histogram, where no loss limits a bet."""
+        mean = self.forecast.overall
+        return float(self.scores[-1]) / mean if self.data is Data.HISTOGRAM and mean > 0 else 1.0
+
+    @property
     def strata(self) -> int:
         return len(self.pooled)
 

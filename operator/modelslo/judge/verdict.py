@@ -8,15 +8,17 @@ from math import isfinite, log, log1p
 from typing import Final
 
 from modelslo.judge.contrast import Contrast
+from modelslo.judge.effort import labels_per_nat
 from modelslo.judge.gate import Gate
-from modelslo.judge.scale import Rules
+from modelslo.judge.scale import Rules, Scale
 from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
-# An e-value is divided by 1 plus the canary's compared labels over this. What tempering misses adds up with labels;
-# a verdict that needs many is one near the margin, and what matters is found with few. Measured: docs/judging.md.
-_LABELS_TO_DOUBT_ROLLBACK: Final = 2_000.0
-_LABELS_TO_DOUBT_PROMOTION: Final = 15_000.0
+# An e-value is divided by 1 plus, over this, the nats that the compared labels were worth on a canary a margin off the
+# margin. What tempering misses adds up with them; a verdict that needs many is one near the margin, and what matters is
+# found with few. Measured: docs/judging.md.
+DOUBT_ROLLBACK: Final = 4.5
+DOUBT_PROMOTION: Final = 20.0
 BLOCKS_TO_PROMOTE: Final = 5
 LARGE_BLOCKS: Final = 3
 LARGE_LABELS: Final = 100.0
@@ -44,10 +46,24 @@ class Said:
 
 def said_by(trial: Trial) -> Said:
     """The e-values that verdicts rest on: against 1/alpha and 1/beta."""
+    scale = trial.scale
     return Said(
-        trial.e.rollback - log1p(trial.contrast.canary / _LABELS_TO_DOUBT_ROLLBACK),
-        trial.e.promote - log1p(_promoted_by(trial).canary / _LABELS_TO_DOUBT_PROMOTION),
+        trial.e.rollback - log1p(worth(trial.contrast, scale, True) / DOUBT_ROLLBACK),
+        trial.e.promote - log1p(worth(_promoted_by(trial), scale, False) / DOUBT_PROMOTION),
     )
+
+
+def measure(r: float, worse: bool) -> float:
+    """The ratio of a canary that is as far off the margin as the margin is from one: 1 + 2 m if `worse`, else 1."""
+    return 2 * r - 1 if worse else 1.0
+
+
+def worth(compared: Contrast, scale: Scale, worse: bool) -> float:
+    """Nats that the compared labels would give for "worse" (or "not worse") on such a canary."""
+    if compared.canary <= 0 or compared.stable <= 0:
+        return 0.0
+    kappa, ratio = compared.canary / compared.stable, measure(scale.r, worse)
+    return compared.canary / labels_per_nat(ratio, scale.r, scale.cv2, kappa, scale.top)
 
 
 def harmful(trial: Trial) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, log
+from math import inf, log, log1p
 
 import pytest
 from hypothesis import assume, given, settings
@@ -20,6 +20,7 @@ from modelslo.judge.planning import (
     least_labels,
     smallest_margin,
 )
+from modelslo.judge.verdict import DOUBT_PROMOTION, DOUBT_ROLLBACK
 
 PROMISE = Promise(0.1)
 NO_LIMIT = 1.0  # `top`: losses that cannot be large forbid no bet
@@ -47,11 +48,16 @@ def seconds(promise: Promise, traffic: Traffic, course: Course, ratio: float, lu
 @pytest.mark.parametrize(("ratio", "share"), [(1.0, 0.1), (0.9, 0.5), (1.25, 0.1), (2.0, 0.25)])
 def test_the_rule_of_section_8(ratio: float, share: float) -> None:
     kappa, r, cv2, phi = share / (1 - share), 1.1, 2.0, 1.5
-    expected = phi * (log(1 / 0.05) + 1.5) * 2 * cv2 * (ratio**2 + r**2 * kappa) / (ratio - r) ** 2
+
+    def per_nat(ratio: float) -> float:
+        return 2 * cv2 * (ratio**2 + r**2 * kappa) / (ratio - r) ** 2
+
     traffic = Traffic(2.0, cv2, phi, NO_LIMIT if ratio < r else 1.25)
-    assert labels_needed(PROMISE, traffic, share, ratio) == pytest.approx(expected)
-    least = expected / phi * log(20) / (log(20) + 1.5)
-    assert least_labels(PROMISE, traffic, share, ratio) == pytest.approx(least)
+    found = labels_needed(PROMISE, traffic, share, ratio)
+    # What is kept back goes by what the labels were worth on a canary a margin off the margin.
+    kept = log1p(found / per_nat(1.0) / DOUBT_PROMOTION if ratio < r else found / per_nat(1.2) / DOUBT_ROLLBACK)
+    assert found == pytest.approx(phi * (log(20) + 1.5 + kept) * per_nat(ratio))
+    assert least_labels(PROMISE, traffic, share, ratio) == pytest.approx(log(20) * per_nat(ratio))
 
 
 def test_large_losses_forbid_large_bets() -> None:
