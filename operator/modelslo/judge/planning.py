@@ -50,9 +50,9 @@ class Luck(StrEnum):
 # Labels used over labels planned, measured on 20 kinds of simulated rollouts: medians and nine tenths, rounded up.
 _FACTORS: Final = {
     (Outcome.ROLLBACK, Luck.TYPICAL): 0.85,
-    (Outcome.ROLLBACK, Luck.NINE_OF_TEN): 1.95,
-    (Outcome.PROMOTE, Luck.TYPICAL): 0.85,
-    (Outcome.PROMOTE, Luck.NINE_OF_TEN): 1.5,
+    (Outcome.ROLLBACK, Luck.NINE_OF_TEN): 1.8,
+    (Outcome.PROMOTE, Luck.TYPICAL): 0.8,
+    (Outcome.PROMOTE, Luck.NINE_OF_TEN): 1.4,
 }
 _DOUBT: Final = {Outcome.ROLLBACK: DOUBT_ROLLBACK, Outcome.PROMOTE: DOUBT_PROMOTION}
 _ROUNDS: Final = 30

@@ -260,7 +260,7 @@ SAME = ((late_are_worse, late_are_worse), (late_are_better, late_are_better))
 @pytest.mark.parametrize(("stable", "canary"), SAME)
 def test_the_same_model_is_not_misjudged_and_promoted_sooner(stable: object, canary: object) -> None:
     """Its labels are young; those of stable are of all ages, and losses depend on age."""
-    world = World(stable=stable, canary=canary)  # type: ignore[arg-type]
+    world = World(stable=stable, canary=canary, hours=4.0)  # type: ignore[arg-type]
     aged = [judged(world, world_rules(True), seed) for seed in range(4)]
     waiting = [judged(world, world_rules(False), seed) for seed in range(4)]
     assert {one.verdict for one in (*aged, *waiting)} == {PROMOTE}
