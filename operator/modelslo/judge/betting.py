@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log
 from typing import Final
 
@@ -71,6 +72,7 @@ def even_bets(sizes: Array) -> Bets:
     return Bets(sizes, np.full(len(sizes), -log(len(sizes))))
 
 
+@lru_cache(maxsize=256)
 def cap_of(rate: float) -> float:
     """The most that one block may add to ln E, so that one poisoned scrape cannot decide at error rate `rate`."""
     return log(1 / rate) * _CAP_SHARE + _CAP_SLACK

@@ -95,13 +95,8 @@ class Scale:
     served: Mask  # (G,) strata of which stable had labels
     r: float
     segment_r: float
+    top: float  # the largest loss that counts, over stable's mean; 1 without a histogram, where no loss limits a bet
     cohorts: Cohorts | None = None  # None: a stratum is a segment
-
-    @property
-    def top(self) -> float:
-        """The largest loss that counts, over stable's mean; 1 without a histogram, where no loss limits a bet."""
-        mean = self.forecast.overall
-        return float(self.scores[-1]) / mean if self.data is Data.HISTOGRAM and mean > 0 else 1.0
 
     @property
     def strata(self) -> int:
@@ -160,6 +155,7 @@ def scale_of(rules: Rules, history: History) -> Scale:
         served=(pooled @ history.count[rows] > 0) if known else np.zeros(len(pooled), dtype=bool),
         r=r,
         segment_r=segment_r,
+        top=float(scores[-1]) / forecast.overall if data is Data.HISTOGRAM and forecast.overall > 0 else 1.0,
         cohorts=Cohorts(np.array(rules.ages), len(pooled) // len(rules.ages)) if rules.ages else None,
     )
 
