@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -12,13 +13,13 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from modelslo.api.quantity import MEND
 from modelslo.api.rules import broken_rules
-from modelslo.api.spec import ModelSLOSpec
+from modelslo.api.spec import MENDS, ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
 from modelslo.api.structural import structural_schema
 
 _SHOWN: Final = 80
+_IT: Final = re.compile(r"^(Input|String|List|Dictionary) should( match)?( pattern)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,8 @@ def _problem(error: ErrorDetails) -> Problem:
         return Problem(path, None, f"is required: add it{_purpose(location)}")
     if error["type"] == "extra_forbidden":
         return Problem(path, value, f"{_shown(value)} is in a field that there is not: {_known(location)}")
-    said = error["msg"].removeprefix("Value error, ").replace("Input should", "it must")
+    said = error["msg"].removeprefix("Value error, ").partition(" after validation")[0]
+    said = _IT.sub(lambda found: f"it must{found[2] or ''}", said)
     # Messages of our own validators begin with the value.
     if error["type"] == "value_error":
         return Problem(path, value, said)
@@ -152,8 +154,10 @@ def _problem(error: ErrorDetails) -> Problem:
 def _mend(error: ErrorDetails) -> str:
     """What to write in place of a value of the wrong type; other messages say it themselves."""
     schema = _schema_at(error["loc"])
-    if error["type"] == "string_type":
-        return f": write {MEND.get(schema.get('pattern', ''), 'it in quotes')}"
+    if error["type"] in ("string_type", "string_pattern_mismatch", "string_too_short"):
+        return f": write {MENDS.get(schema.get('pattern', ''), 'it in quotes')}"
+    if error["type"] == "too_short":
+        return ": add one"
     if error["type"] == "bool_type":
         return ": write true or false, without quotes"
     if error["type"] in ("int_type", "float_type"):

@@ -13,16 +13,35 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from modelslo.api.jobtemplate import JobTemplate
-from modelslo.api.quantity import Duration, Percent
+from modelslo.api.quantity import MEND, Duration, Percent
 
-LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-zA-Z_][a-zA-Z0-9_]*$")]
-MetricName = Annotated[str, Field(min_length=1, max_length=120, pattern="^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-EnvName = Annotated[str, Field(min_length=1, max_length=128, pattern="^[-._a-zA-Z][-._a-zA-Z0-9]*$")]
+LABEL_PATTERN: Final = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+METRIC_PATTERN: Final = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+OBJECT_PATTERN: Final = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+ENV_PATTERN: Final = "^[-._a-zA-Z][-._a-zA-Z0-9]*$"
+VETO_PATTERN: Final = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+KEY_PATTERN: Final = "^[-._a-zA-Z0-9]+$"
+URL_PATTERN: Final = "^https?://[^\\s]+$"
+QUERY_PATTERN: Final = "\\S"
+# What to write, by the pattern of the field.
+MENDS: Final = MEND | {
+    LABEL_PATTERN: "the name of a label, such as model_name",
+    METRIC_PATTERN: "the name of a metric, such as ml_huber_loss",
+    OBJECT_PATTERN: "lower-case letters, digits, - and ., such as fraud-canary",
+    ENV_PATTERN: "the name of a variable, such as MODEL_VERSION",
+    VETO_PATTERN: "lower-case letters, digits and -, such as features-stale",
+    KEY_PATTERN: "letters, digits, -, _ and ., such as version",
+    URL_PATTERN: "http:// or https:// and an address, such as http://prometheus.monitoring.svc:9090",
+    QUERY_PATTERN: "a PromQL expression, such as up == 0",
+}
+LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_PATTERN)]
+MetricName = Annotated[str, Field(min_length=1, max_length=120, pattern=METRIC_PATTERN)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=OBJECT_PATTERN)]
+EnvName = Annotated[str, Field(min_length=1, max_length=128, pattern=ENV_PATTERN)]
 # Where neither steps nor shadow are given. No default of the schema: the API server would write it beside a shadow.
 STEPS: Final = ("10%", "25%", "50%")
-VetoName = Annotated[str, Field(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-ResultKey = Annotated[str, Field(min_length=1, max_length=63, pattern="^[-._a-zA-Z0-9]+$")]
+VetoName = Annotated[str, Field(min_length=1, max_length=63, pattern=VETO_PATTERN)]
+ResultKey = Annotated[str, Field(min_length=1, max_length=63, pattern=KEY_PATTERN)]
 
 
 class Part(BaseModel):
@@ -42,7 +61,7 @@ class PrometheusSource(Part):
     url: str | None = Field(
         None,
         max_length=512,
-        pattern="^https?://[^\\s]+$",
+        pattern=URL_PATTERN,
         description="Base URL. Default: the operator's own setting. Must be on the operator's allow list.",
     )
     timeout: Duration = Field("10s", description="Longest wait for one answer; after it the evaluation is Unknown.")
@@ -311,7 +330,7 @@ class Veto(Part):
     query: str = Field(
         min_length=1,
         max_length=2048,
-        pattern="\\S",
+        pattern=QUERY_PATTERN,
         description="PromQL, as the expression of an alerting rule. The veto stands while it returns any sample, "
         "whatever its value, 0 and NaN included: compare without bool, such as time() - "
         "max(features_updated_seconds) > 3600. Sent as it is, to the Prometheus of the losses.",

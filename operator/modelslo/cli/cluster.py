@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
@@ -82,7 +83,8 @@ class Cluster:
         status = _status_of(error)
         if error.status == 404 and not status.get("details", {}).get("name"):
             return CommandError(
-                f"the cluster at {self._host} knows no ModelSLOs: install the CRD (kubectl apply -k manifests/base)",
+                f"the cluster at {self._host} knows no ModelSLOs: install the CRD "
+                "(kubectl apply --server-side -k manifests/base)",
                 UNREACHABLE,
             )
         if error.status == 404:
@@ -103,6 +105,8 @@ def _settings(kubeconfig: str | None, context: str | None) -> tuple[client.Confi
         if kubeconfig is None and context is None:
             return _settings_of_pod(error)
         raise CommandError(f"the kubeconfig cannot be used: {error}", UNREACHABLE) from None
+    except (yaml.YAMLError, TypeError, AttributeError) as error:  # the library's own, of a file that is no kubeconfig
+        raise CommandError(f"the kubeconfig cannot be used, it is no sound YAML: {error}", UNREACHABLE) from None
     chosen = next((one for one in contexts if one["name"] == context), active)
     return settings, chosen["context"].get("namespace") or "default"
 
@@ -114,7 +118,8 @@ def _settings_of_pod(no_kubeconfig: Exception) -> tuple[client.Configuration, st
         return settings, _POD_NAMESPACE.read_text(encoding="utf-8").strip()
     except (ConfigException, OSError):
         raise CommandError(
-            f"no cluster: {no_kubeconfig}. Set KUBECONFIG or give --kubeconfig, and see `kubectl config get-contexts`",
+            f"no cluster: {str(no_kubeconfig).rstrip('.')}. Set KUBECONFIG or give --kubeconfig, and see "
+            "`kubectl config get-contexts`",
             UNREACHABLE,
         ) from None
 

@@ -55,8 +55,8 @@ def _vetoes(look: Look) -> Iterator[Finding]:
 def _unreachable(look: Look) -> str:
     return (
         f"Is {look.ask.source.url} right as seen from here? Inside the cluster it may be: `kubectl -n modelslo-system "
-        f"exec deploy/modelslo-operator -- modelslo doctor {look.ask.model.name} -n {look.ask.model.namespace}` asks as "
-        "the operator does. From outside use `kubectl port-forward` and --prometheus-url."
+        f"exec deploy/modelslo-operator -- modelslo doctor {look.ask.model.name} -n {look.ask.model.namespace}` asks "
+        "as the operator does. From outside use `kubectl port-forward` and --prometheus-url."
     )
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from modelslo.api.crd import KIND
 from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
+from modelslo.cli.manifest import documents
 from modelslo.engine.asks import source_of
 from modelslo.engine.settings import Settings, load_settings
 from modelslo.observe.ask import Ask, Source
@@ -56,16 +53,7 @@ async def observed(ask: Ask) -> Evidence:
 
 def body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
     """The ModelSLO of the file, that of this name if one is given."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        documents = list(yaml.safe_load_all(text))
-    except OSError as error:
-        raise CommandError(
-            f"{file}: {error.strerror}: give a file with a {KIND}, or - for standard input", MISUSE
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} is no YAML: {error}", MISUSE) from None
-    models = [one for one in documents if isinstance(one, Mapping) and one.get("kind") == KIND]
+    models = [one for one in documents(file, MISUSE) if isinstance(one, Mapping) and one.get("kind") == KIND]
     named = {str((one.get("metadata") or {}).get("name", "")): one for one in models}
     if name is not None and name not in named:
         raise CommandError(f"{file} holds no {KIND} {name!r}; it has {', '.join(named) or 'none'}", MISUSE)

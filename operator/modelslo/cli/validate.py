@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from difflib import get_close_matches
 from typing import Any, Final
-
-import yaml
 
 from modelslo.api.crd import API_VERSION, GROUP, KIND
 from modelslo.api.resource import InvalidResource, Problem, parse_spec
 from modelslo.cli.errors import MISUSE, CommandError
+from modelslo.cli.manifest import documents
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LENGTH: Final = 253
+# ObjectMeta of the Kubernetes API.
+_METADATA: Final = frozenset(
+    (
+        *("name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences", "uid"),
+        *("resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+        *("selfLink", "managedFields"),
+    )
+)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -41,7 +47,7 @@ def _check_file(file: str) -> bool:
     """Prints what is found in the file; tells whether it holds ModelSLOs and all are sound."""
     shown = "standard input" if file == "-" else file
     sound, found = True, False
-    for body in _objects(_documents(file)):
+    for body in _objects(documents(file)):
         kind = body.get("kind", "object without kind")
         name = f"{kind}/{_metadata(body).get('name', '?')}"
         if kind != KIND:
@@ -61,16 +67,6 @@ def _check_file(file: str) -> bool:
     if not found:
         print(f"{shown}: holds no {KIND}")
     return sound and found
-
-
-def _documents(file: str) -> list[Any]:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return list(yaml.safe_load_all(text))
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} is no YAML: {error}") from None
 
 
 def _objects(documents: list[Any]) -> Iterator[Mapping[str, Any]]:
@@ -98,6 +94,10 @@ def _envelope_problems(body: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _NAME_LENGTH:
         mend = f"write lower-case letters, digits, - and ., at most {_NAME_LENGTH} characters"
         yield Problem("metadata.name", name, f"{name!r} is no name of an object: {mend}")
+    for field in sorted(map(str, _metadata(body).keys() - _METADATA)):
+        close = get_close_matches(str(field), sorted(_METADATA), n=1)
+        mend = f"did you mean {close[0]}?" if close else "take it out"
+        yield Problem(f"metadata.{field}", _metadata(body).get(field), f"is a field that there is not: {mend}")
     known = {"apiVersion", "kind", "metadata", "spec", "status"}
     for field in body.keys() - known:
         yield Problem(str(field), body[field], "is a field that there is not: take it out, or move it into spec")

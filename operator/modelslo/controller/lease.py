@@ -42,7 +42,11 @@ class LeaseTiming:
 
     def __post_init__(self) -> None:
         if not 0 < self.request_timeout < self.retry < self.renew_deadline < self.duration:
-            raise ValueError(f"request_timeout < retry < renew_deadline < duration does not hold: {self}")
+            raise ValueError(
+                "leaseRequestTimeout < leaseRetry < leaseRenewDeadline < leaseDuration must hold, and they are "
+                f"{self.request_timeout:g}, {self.retry:g}, {self.renew_deadline:g} and {self.duration:g}: "
+                "the defaults are 1.8, 2, 10 and 15"
+            )
 
 
 @dataclass(frozen=True, slots=True)

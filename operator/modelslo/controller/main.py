@@ -15,7 +15,6 @@ from typing import Final
 
 from kubernetes.config import ConfigException
 from prometheus_client import CollectorRegistry
-from pydantic import ValidationError
 
 from modelslo.act.kube import Kube, load_configuration
 from modelslo.controller import logs
@@ -45,7 +44,7 @@ def main() -> int:
     try:
         settings = load_settings()
         timing = lease_timing(settings)
-    except (ValidationError, ValueError, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"modelslo run: wrong settings: {error}\n")
         return Exit.MISUSE
     logs.configure(settings.log_format, settings.log_level)

@@ -7,15 +7,18 @@ Each field is an environment variable ``MODELSLO_`` + its name in capitals: ``pr
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 PREFIX: Final = "MODELSLO_"
 CONFIG_VARIABLE: Final = "MODELSLO_CONFIG"
@@ -25,7 +28,14 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _with_scheme(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s]+", value):
+        raise ValueError(f"{value!r} is no URL: write such as http://prometheus.monitoring.svc:9090")
+    return value
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Url = Annotated[str, AfterValidator(_with_scheme)]
 
 
 class LogFormat(StrEnum):
@@ -45,10 +55,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
-    prometheus_url: str = Field(
+    prometheus_url: Url = Field(
         "http://prometheus-operated.monitoring.svc:9090", description="Prometheus of every ModelSLO that names none."
     )
-    allowed_prometheus_urls: Names = Field(
+    allowed_prometheus_urls: Annotated[tuple[Url, ...], BeforeValidator(_split)] = Field(
         (), description="URLs that a ModelSLO may name, each with everything under it. prometheusUrl always is."
     )
     namespaces: Names = Field((), description="Namespaces that are looked after. Empty: all.")
@@ -90,21 +100,66 @@ class Settings(BaseModel):
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """From the file that ``MODELSLO_CONFIG`` names, if any, and the environment. Wrong ones raise ``ValueError``."""
+    """From the file that ``MODELSLO_CONFIG`` names, if any, and the environment.
+
+    Raises:
+        ValueError: What is wrong, each with its name, value and mend.
+        OSError: The file cannot be read.
+    """
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     path = environment.get(CONFIG_VARIABLE)
     if path:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        if not isinstance(loaded, dict):
-            raise ValueError(f"{path}: expected a mapping of settings")
-        values.update(loaded)
+        values.update(_of_file(Path(path)))
     for name in Settings.model_fields:
         value = environment.get(PREFIX + name.upper())
         if value is not None:
             values.pop(to_camel(name), None)
             values[name] = value
-    return Settings.model_validate(values)
+    problems = [*_misspelt(environment)]
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems += [_problem(one) for one in error.errors(include_url=False)]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return settings
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None
+    if not isinstance(loaded, dict):
+        raise ValueError(f"{path}: {loaded!r} is no mapping of settings: write such as settle: 30")
+    return loaded
+
+
+def _misspelt(environment: Mapping[str, str]) -> Iterator[str]:
+    """Variables that look like a setting with its words run together, which would do nothing."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    joined = {one.replace("_", ""): one for one in known}
+    for name in environment.keys() - known:
+        meant = joined.get(name.upper().replace("_", "")) if name.upper().startswith(PREFIX) else None
+        if meant is not None:
+            yield f"{name}: {environment[name]!r} is in a variable that there is not: did you mean {meant}?"
+
+
+def _problem(error: ErrorDetails) -> str:
+    """A fault in words; names are those of the file."""
+    first, *others = error["loc"]
+    name = to_camel(str(first))
+    if error["type"] == "extra_forbidden":
+        known = [to_camel(one) for one in Settings.model_fields]
+        close = get_close_matches(name, known, n=1)
+        mend = f"did you mean {close[0]}?" if close else f"take it out, or use one of {', '.join(known)}"
+        return f"{first}: {error['input']!r} is in a setting that there is not: {mend}"
+    where = "".join(f"[{one}]" for one in others)
+    said = error["msg"].removeprefix("Value error, ").replace("Input should", "it must")
+    if error["type"] == "value_error":
+        return f"{name}{where}: {said}"
+    return f"{name}{where}: {error['input']!r} does not fit: {said}"
 
 
 def _covers(allowed: str, url: str) -> bool:

@@ -62,6 +62,14 @@ def test_no_cluster(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err.startswith("error: the kubeconfig cannot be used: ")
 
 
+@pytest.mark.parametrize("text", ["a: [", "foo", "[1]"])
+def test_a_kubeconfig_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(text)
+    assert main(["get", "--kubeconfig", str(kubeconfig)]) == 3
+    assert capsys.readouterr().err.startswith("error: the kubeconfig cannot be used")
+
+
 def test_name_in_all_namespaces(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["get", "fraud", "-A"]) == 2
     assert "leave out -A" in capsys.readouterr().err

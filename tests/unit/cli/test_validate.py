@@ -80,6 +80,10 @@ def test_a_file_without_modelslo_is_a_mistake(tmp_path: Path, capsys: pytest.Cap
         ({"metadata": {}}, ("metadata.name: None", "write lower-case letters")),
         ({"metadata": "fraud"}, ("metadata.name: None", "write lower-case letters")),
         ({"metadata": {"name": "a" * 254}}, ("metadata.name", "at most 253")),
+        (
+            {"metadata": {"name": "fraud", "nmespace": "shop"}},
+            ("metadata.nmespace: is a field", "did you mean namespace?"),
+        ),
         ({"objective": {}}, ("objective: is a field that there is not", "move it into spec")),
     ],
     ids=str,
@@ -100,7 +104,10 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 def test_no_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "/nowhere/fraud.yaml"]) == 1
-    assert capsys.readouterr().err == "error: /nowhere/fraud.yaml: No such file or directory\n"
+    said = (
+        "error: /nowhere/fraud.yaml: No such file or directory: give a file with a ModelSLO, or - for standard input\n"
+    )
+    assert capsys.readouterr().err == said
 
 
 def test_no_yaml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +115,17 @@ def test_no_yaml(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text("a: [", encoding="utf-8")
     assert main(["validate", str(file)]) == 1
     assert "is no YAML: while parsing" in capsys.readouterr().err
+
+
+def test_a_key_that_is_there_twice_is_refused_as_by_kubectl(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("a: &a {x: 1}\nb: {<<: *a, <<: *a, metric: a, other: 1, metric: b}\n", encoding="utf-8")
+    assert main(["validate", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert "the key 'metric' is there twice: take one out" in said
+    assert "line 2" in said
+    assert main(["plan", "-f", str(file)]) == 2
+    assert "the key 'metric' is there twice" in capsys.readouterr().err
 
 
 def test_yaml_dates_and_numbers_are_no_crash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,7 +183,7 @@ def test_deleting_the_lease_under_a_leader_brings_nobody_else_in(store: Store, c
     "broken", [{"request_timeout": 3.0}, {"retry": 11.0}, {"renew_deadline": 15.0}, {"request_timeout": 0.0}], ids=str
 )
 def test_times_that_do_not_fit_are_refused(broken: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="does not hold"):
+    with pytest.raises(ValueError, match="must hold, and they are"):
         LeaseTiming(**broken)
 
 
