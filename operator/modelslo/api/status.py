@@ -15,6 +15,7 @@ from modelslo.api.spec import Part, Severity, VetoName
 
 HISTORY_LENGTH = 10
 # A shadow that is forgotten while the window still holds its losses would count as seen by users.
+MOST_TRANSITIONS: Final = 10
 MOST_SHADOWS: Final = 30
 MESSAGE_LENGTH = 512
 
@@ -169,10 +170,13 @@ class Transition(StatusPart):
     """The canary's share changes: wished for at ``startedAt``, all its pods available at ``readyAt``.
 
     In between and for the label delay behind it the canary's labels are younger than stable's and are not compared.
+    ``askedAt`` is when the pods were asked for, later than ``startedAt`` after a dry run; ``share`` is the spec's.
     """
 
     started_at: datetime
     ready_at: datetime | None = None
+    asked_at: datetime | None = None
+    share: str | None = Field(None, max_length=16)
 
 
 class RolloutStatus(StatusPart):
@@ -188,7 +192,7 @@ class RolloutStatus(StatusPart):
     shadow: bool = Field(False, description="It gets copies of requests and answers no user: spec.rollout.shadow.")
     step: int = Field(0, description="Index of the step in spec.rollout.steps.")
     started_at: datetime
-    transitions: list[Transition] = Field(min_length=1, max_length=10)
+    transitions: list[Transition] = Field(min_length=1, max_length=MOST_TRANSITIONS)
     judged_since: datetime
     parameters: Code = Field(description="Digest of the gate's parameters; another one starts judging afresh.")
 

@@ -13,7 +13,13 @@ from modelslo.decide.guard import guard
 from modelslo.decide.reasons import Action, Reason
 from modelslo.decide.retrain import wanted_retrain
 from modelslo.decide.revision import revision_of, version_of
-from modelslo.decide.rollout import desired_canary_replicas, never_available, step_started, steps_of
+from modelslo.decide.rollout import (
+    desired_canary_replicas,
+    never_available,
+    stable_is_rolling,
+    step_started,
+    steps_of,
+)
 from modelslo.decide.snapshot import Snapshot, Workload
 from modelslo.decide.veto import words_of
 from modelslo.judge.evalues import e_value
@@ -131,6 +137,10 @@ def _wanted(case: _Case) -> Decision:
             f"{operation.type} is at {operation.step} since {operation.step_started_at:%FT%TZ}.",
             operation.version,
         )
+    if case.spec.rollout is None and case.status.rollout is not None:
+        message = "spec.rollout was taken out: the canary is the user's own now. Put back, it begins anew."
+        gone = case.status.rollout
+        return Decision(Action.ABANDON, Reason.ROLLOUT_REMOVED, message, gone.version, gone.revision)
     if case.spec.rollout is None:
         return _problem(case) or _hold(Reason.HEALTHY, "The ModelSLO has no rollout: it is only watched.")
     pair = _pair(case, case.spec.rollout)
@@ -148,6 +158,12 @@ def _pair(case: _Case, rollout: Rollout) -> _Pair | Decision:
         return _hold(
             Reason.WORKLOAD_NOT_FOUND,
             f"There is no Deployment {name!r} (spec.rollout.{role}.name). Create it, or mend the name.",
+        )
+    if case.snapshot.shared:
+        return _hold(
+            Reason.WORKLOAD_SHARED,
+            f"ModelSLO {case.snapshot.shared!r} drives one of the Deployments {stable.name!r} and {canary.name!r} too, "
+            "and was there first. Take spec.rollout out of one of them: without it a ModelSLO watches the loss.",
         )
     env = rollout.version_from.env
     version = version_of(stable.template, env)
@@ -195,11 +211,7 @@ def _start(case: _Case, pair: _Pair) -> Decision:
             version,
         )
     if case.snapshot.autoscaled:
-        return _hold(
-            Reason.HPA_CONFLICT,
-            f"{case.snapshot.autoscaled} scales the canary {name!r}, which the operator has to. Remove it.",
-            version,
-        )
+        return _hold(Reason.HPA_CONFLICT, _autoscaled(case, pair), version)
     if pair.stable.ready == 0:
         return _hold(
             Reason.NO_TRAFFIC, f"Stable {pair.stable.name!r} has no ready pod: nothing to compare with.", version
@@ -229,7 +241,13 @@ def _with_rollout(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
         )
     else:
         decision = _verdict(case, pair, rollout)
+    if case.snapshot.autoscaled and decision.action is not Action.ROLLBACK:
+        decision = _hold(Reason.HPA_CONFLICT, _autoscaled(case, pair))
     return replace(decision, version=rollout.version, revision=rollout.revision)
+
+
+def _autoscaled(case: _Case, pair: _Pair) -> str:
+    return f"{case.snapshot.autoscaled} scales the canary {pair.canary.name!r}, which the operator has to. Remove it."
 
 
 def _changed(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision | None:
@@ -258,19 +276,17 @@ def _what_changed(pair: _Pair, rollout: RolloutStatus, revision: str) -> Reason 
 
 def _verdict(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
     """Judged by its losses, the canary is rolled back, promoted, advanced, or waits."""
-    if step_started(rollout) is None:
-        return _hold(Reason.WAITING_FOR_PODS, f"Pods of version {rollout.version!r} are starting.")
     problem, canary = _problem(case), case.judgement.canary
+    if step_started(rollout) is None and not _condemned(case):
+        if stable_is_rolling(pair.stable):
+            return _hold(Reason.WAITING_FOR_PODS, "Pods of stable are being replaced; judging begins behind that.")
+        return _hold(Reason.WAITING_FOR_PODS, f"Pods of version {rollout.version!r} are starting.")
     if problem is not None or canary is None:
         return problem or _hold(Reason.INSUFFICIENT_DATA, "The canary was not judged so far.")
     age, timing = (case.now - rollout.started_at).total_seconds(), case.parameters.timing
     match canary.verdict:
         case Verdict.INVALID_LOSSES:
-            message = (
-                f"{canary.invalid.canary:.0f} losses of the canary are no numbers, "
-                f"{canary.invalid.stable:.0f} of stable's."
-            )
-            return Decision(Action.ROLLBACK, Reason.CANARY_INVALID_LOSSES, message)
+            return _invalid(canary)
         case Verdict.WORSE:
             return Decision(Action.ROLLBACK, Reason.CANARY_WORSE, _comparison(case, canary))
         case Verdict.INCIDENT:
@@ -290,12 +306,25 @@ def _verdict(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
     return _pods_missing(pair, least) or _advance(case, pair, rollout, canary)
 
 
+def _condemned(case: _Case) -> bool:
+    """What was found of a canary stands, whatever becomes of the pods of its next step."""
+    canary = case.judgement.canary
+    bad = canary is not None and canary.verdict in (Verdict.INVALID_LOSSES, Verdict.WORSE)
+    return bad and case.judgement.problem is None
+
+
+def _invalid(canary: CanaryJudgement) -> Decision:
+    invalid = canary.invalid
+    message = f"{invalid.canary:.0f} losses of the canary are no numbers, {invalid.stable:.0f} of stable's."
+    return Decision(Action.ROLLBACK, Reason.CANARY_INVALID_LOSSES, message)
+
+
 def _pods_missing(pair: _Pair, least: int) -> Decision | None:
     """What does not run is not moved forward, however good its losses were: the joiner keeps them."""
-    available = pair.canary.available
-    if available >= least:
+    serving = pair.canary.serving
+    if serving >= least:
         return None
-    return _hold(Reason.WAITING_FOR_PODS, f"{available} of {least} pods of the canary are available.")
+    return _hold(Reason.WAITING_FOR_PODS, f"{serving} of {least} pods of the canary are available.")
 
 
 def _comparison(case: _Case, canary: CanaryJudgement) -> str:

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     # Hold, the user has to mend something
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
     HPA_CONFLICT = "HPAConflict"
+    WORKLOAD_SHARED = "WorkloadShared"
     INVALID_SPEC = "InvalidSpec"
     URL_NOT_ALLOWED = "URLNotAllowed"
     # Hold, a guardrail
@@ -61,6 +62,7 @@ class Reason(StrEnum):
     REVISION_CHANGED = "RevisionChanged"
     TRAFFIC_CHANGED = "TrafficChanged"  # a shadow becomes a canary that users see, or the other way round
     REVISION_WITHDRAWN = "RevisionWithdrawn"
+    ROLLOUT_REMOVED = "RolloutRemoved"
     STEP_DONE = "StepDone"
     CANARY_WORSE = "CanaryWorse"
     CANARY_INVALID_LOSSES = "CanaryInvalidLosses"

@@ -34,7 +34,13 @@ from modelslo.judge.parameters import Parameters
 
 # Reasons that a person has to mend in the resource or the cluster: the operator cannot go on with this object.
 STALLING: Final = frozenset(
-    {Reason.WORKLOAD_NOT_FOUND, Reason.HPA_CONFLICT, Reason.INVALID_SPEC, Reason.URL_NOT_ALLOWED}
+    {
+        Reason.WORKLOAD_NOT_FOUND,
+        Reason.WORKLOAD_SHARED,
+        Reason.HPA_CONFLICT,
+        Reason.INVALID_SPEC,
+        Reason.URL_NOT_ALLOWED,
+    }
 )
 # Below this share of measured slices in the window the SLO's own state is not known (noData: Hold).
 _LEAST_COVERED: Final = 0.5

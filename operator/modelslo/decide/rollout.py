@@ -7,7 +7,7 @@ from math import ceil
 
 from modelslo.api.quantity import ratio
 from modelslo.api.spec import STEPS, Mode, ModelSLOSpec, Rollout
-from modelslo.api.status import ModelSLOStatus, OperationType, RolloutStatus
+from modelslo.api.status import MOST_TRANSITIONS, ModelSLOStatus, OperationType, RolloutStatus, Transition
 from modelslo.decide.operation import Step
 from modelslo.decide.shadow import hidden_of
 from modelslo.decide.snapshot import Snapshot, Workload
@@ -47,6 +47,7 @@ def desired_canary_replicas(spec: ModelSLOSpec, status: ModelSLOStatus, snapshot
         or spec.suspend
         or spec.mode is Mode.DRY_RUN
         or snapshot.autoscaled
+        or snapshot.shared
     ):
         return None
     operation = status.operation
@@ -61,12 +62,59 @@ def desired_canary_replicas(spec: ModelSLOSpec, status: ModelSLOStatus, snapshot
     return steps[min(status.rollout.step, len(steps) - 1)]
 
 
+def _share_of_now(rollout: Rollout, step: int, ready_stable: int) -> str:
+    """The share of the spec that the pods of this step are for."""
+    counts = {replicas_for(ratio(share), ready_stable): share for share in reversed(shares_of(rollout))}
+    if rollout.shadow is not None:
+        return "shadow"
+    steps = steps_of(rollout, ready_stable)
+    return counts[steps[min(step, len(steps) - 1)]]
+
+
+def with_share(status: ModelSLOStatus, spec: ModelSLOSpec, snapshot: Snapshot, now: datetime) -> ModelSLOStatus:
+    """Writes down when the pods of the step were asked for, and a transition where spec.rollout.steps became others.
+
+    While nobody may ask for pods (a dry run, suspended) they are not late. More pods because stable has more are no
+    transition: the share is the same.
+    """
+    rollout, operation = status.rollout, status.operation
+    if rollout is None or spec.rollout is None or operation is not None:
+        return status
+    last = rollout.transitions[-1]
+    if desired_canary_replicas(spec, status, snapshot) is None or snapshot.stable is None:
+        left = last if last.ready_at is not None else last.model_copy(update={"asked_at": None})
+        return _with_transitions(status, rollout, [*rollout.transitions[:-1], left])
+    share = _share_of_now(spec.rollout, rollout.step, snapshot.stable.ready)
+    if last.ready_at is None:
+        if last.asked_at is None or last.share != share:
+            last = last.model_copy(update={"asked_at": now, "share": share})
+        return _with_transitions(status, rollout, [*rollout.transitions[:-1], last])
+    if last.share is None:  # an earlier operator's
+        return _with_transitions(status, rollout, [*rollout.transitions[:-1], last.model_copy(update={"share": share})])
+    if last.share == share:
+        return status
+    other = Transition(started_at=now, asked_at=now, share=share)
+    return _with_transitions(status, rollout, [*rollout.transitions, other])
+
+
+def _with_transitions(status: ModelSLOStatus, rollout: RolloutStatus, transitions: list[Transition]) -> ModelSLOStatus:
+    if transitions == rollout.transitions:
+        return status
+    kept = [transitions[0], *transitions[1:][1 - MOST_TRANSITIONS :]]  # behind the first one is the warm-up
+    return status.model_copy(update={"rollout": rollout.model_copy(update={"transitions": kept})})
+
+
 def canary_ready(wanted: int | None, canary: Workload | None) -> bool:
     """Whether the canary has at least the wanted pods, all available and of its current template."""
     if canary is None or canary.observed_generation < canary.generation:
         return False
     least = canary.replicas if wanted is None else wanted
-    return least > 0 and canary.available >= least and canary.updated >= least
+    return least > 0 and canary.serving >= least and canary.updated >= least
+
+
+def stable_is_rolling(stable: Workload | None) -> bool:
+    """Whether pods of stable are being replaced. More or fewer of the same template are no matter."""
+    return stable is not None and (stable.observed_generation < stable.generation or stable.surplus > 0)
 
 
 def never_available(wanted: int | None, canary: Workload, rollout: RolloutStatus, now: datetime) -> bool:
@@ -81,23 +129,28 @@ def never_available(wanted: int | None, canary: Workload, rollout: RolloutStatus
         return True
     if step_started(rollout) is not None or canary.replicas < max(1, wanted or 1):
         return False
-    since = rollout.transitions[-1].started_at
+    last = rollout.transitions[-1]
+    since = last.asked_at or last.started_at
     if canary.unavailable_since is not None:
         since = max(since, canary.unavailable_since)
     return (now - since).total_seconds() >= canary.progress_deadline
 
 
 def with_ready_time(status: ModelSLOStatus, spec: ModelSLOSpec, snapshot: Snapshot, now: datetime) -> ModelSLOStatus:
-    """Writes down when the pods of the current step became available."""
+    """Writes down when the pods of the current step became available.
+
+    A rollout begins only once stable's pods are all of its current template: while they are being replaced stable's
+    labels, too, are younger than they will be.
+    """
     rollout = status.rollout
     if rollout is None or rollout.transitions[-1].ready_at is not None:
+        return status
+    if len(rollout.transitions) == 1 and stable_is_rolling(snapshot.stable):
         return status
     if not canary_ready(desired_canary_replicas(spec, status, snapshot), snapshot.canary):
         return status
     ready = rollout.transitions[-1].model_copy(update={"ready_at": now})
-    return status.model_copy(
-        update={"rollout": rollout.model_copy(update={"transitions": [*rollout.transitions[:-1], ready]})}
-    )
+    return _with_transitions(status, rollout, [*rollout.transitions[:-1], ready])
 
 
 def scene_of(status: ModelSLOStatus, stable_version: str | None) -> Scene:

@@ -40,6 +40,16 @@ class Workload:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def serving(self) -> int:
+        """Available pods of the current template, at least: any other pod may be an available one."""
+        return max(0, self.available - self.surplus)
+
+    @property
+    def surplus(self) -> int:
+        """Pods of earlier templates that are left."""
+        return max(0, self.total - self.updated)
+
+    @property
     def settled(self) -> bool:
         """All wished-for pods run the current template and are available, and no other pods are left."""
         return (
@@ -70,6 +80,7 @@ class Snapshot:
     """The workloads and Jobs of one ModelSLO. None: there is no such Deployment.
 
     ``autoscaled`` names the HorizontalPodAutoscaler or ScaledObject found on the canary, empty when there is none.
+    ``shared`` names another ModelSLO that drives one of the Deployments and was there first.
     ``approved`` is the version named by the annotation modelslo.dev/approve.
     """
 
@@ -77,4 +88,5 @@ class Snapshot:
     canary: Workload | None
     jobs: tuple[RetrainJob, ...] = ()
     autoscaled: str = ""
+    shared: str = ""
     approved: str = ""

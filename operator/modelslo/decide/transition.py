@@ -29,6 +29,8 @@ _OPERATIONS = {
     Action.RETRAIN: OperationType.RETRAIN,
 }
 
+# Why a promotion ended that says nothing against what was to be promoted.
+_NO_FAULT_OF_ITS_OWN = frozenset({Reason.STABLE_CHANGED, Reason.REVISION_CHANGED, Reason.WORKLOAD_NOT_FOUND})
 _ENDS = frozenset({Action.PROMOTE, Action.ROLLBACK})
 
 
@@ -132,7 +134,7 @@ def finish(status: ModelSLOStatus, now: datetime) -> ModelSLOStatus:
         promoted = operation.type is OperationType.PROMOTE and not operation.failure
         if promoted:
             update["stable_since"] = now
-        elif operation.failure != Reason.STABLE_CHANGED:
+        elif operation.failure not in _NO_FAULT_OF_ITS_OWN:
             rejected = RejectedRevision(
                 revision=operation.revision,
                 version=operation.version,

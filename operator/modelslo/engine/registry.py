@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from modelslo.act.names import LABEL_MODEL, label_value
+from modelslo.api.spec import Mode
 from modelslo.decide.snapshot import RetrainJob, Snapshot, Workload
 from modelslo.engine.views import Body, Model, Ref, autoscaled_by, job_of, model_of, workload_of
 from modelslo.observe.evidence import ModelKey
@@ -156,7 +157,26 @@ class Registry:
             jobs=tuple(sorted((job for job, _ in jobs.values()), key=lambda job: job.name)),
             autoscaled=min(self._autoscaled.get(canary, ()), default="") if canary else "",
             approved=model.approved,
+            shared=self._elder(model),
         )
+
+    def _elder(self, model: Model) -> str:
+        """Another ModelSLO that goes before this one at a Deployment of theirs; empty when there is none.
+
+        A dry run writes nothing, and two may have the same stable while their canaries are their own.
+        """
+        if not model.refs or not _drives(model):
+            return ""
+        others = {key for ref in model.refs for key in self._users.get(ref, ())} - {model.key}
+        elders = [
+            one.key.name
+            for one in map(self._models.get, others)
+            if one is not None
+            and _drives(one)
+            and (one.refs[1] in model.refs or model.refs[1] in one.refs)
+            and (one.created, one.key.name) < (model.created, model.key.name)
+        ]
+        return min(elders, default="")
 
     # --- inside
 
@@ -185,6 +205,10 @@ class Registry:
             return
         for key in [k for k in self._models if k.namespace == owner.namespace and label_value(k.name) == owner.name]:
             self._tell(key, Change.WORLD)
+
+
+def _drives(model: Model) -> bool:
+    return bool(model.refs) and not model.deleting and model.spec is not None and model.spec.mode is Mode.ENFORCE
 
 
 def _ref(body: Body) -> Ref:

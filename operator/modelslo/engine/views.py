@@ -43,6 +43,7 @@ class Model:
     problem: str = ""
     approved: str = ""
     deleting: bool = False
+    created: str = ""
     unreadable: tuple[str, ...] = ()
     refs: tuple[Ref, ...] = field(default=())
 
@@ -67,6 +68,7 @@ def model_of(body: Body, known: Model | None = None) -> Model:
         problem=problem,
         approved=(metadata.get("annotations") or {}).get(ANNOTATION_APPROVE, ""),
         deleting="deletionTimestamp" in metadata,
+        created=str(metadata.get("creationTimestamp") or ""),
         unreadable=tuple(name for name in dropped if "[" not in name),
         refs=_refs(key.namespace, spec),
     )

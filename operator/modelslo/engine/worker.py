@@ -18,7 +18,7 @@ from modelslo.api.status import ModelSLOStatus, OperationType
 from modelslo.decide.decision import Decision
 from modelslo.decide.reasons import Action, Reason
 from modelslo.decide.report import stalled
-from modelslo.decide.rollout import desired_canary_replicas
+from modelslo.decide.rollout import desired_canary_replicas, with_share
 from modelslo.decide.snapshot import Snapshot
 from modelslo.decide.transition import apply_decision
 from modelslo.engine.afresh import lost_history, restarted_comparison
@@ -240,6 +240,9 @@ class Worker:
         wanted = desired_canary_replicas(spec, model.status, snapshot)
         if wanted is None or snapshot.canary is None or snapshot.canary.replicas == wanted:
             return
+        asked = with_share(model.status, spec, snapshot, self._now())
+        if asked != model.status:  # before its pods come, so that none of their labels is compared too early
+            await self._parts.writer.record(model, asked)
         ref, kube = Ref(model.key.namespace, snapshot.canary.name), self._parts.kube
         await self._parts.fights.avoid(kube, ref, wanted, snapshot.canary.replicas, self._parts.clock.now())
         mark = model.status.rollout.revision if model.status.rollout else ""

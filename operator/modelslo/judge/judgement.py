@@ -203,7 +203,9 @@ def _take(
     sound = clear >= parameters.timing.delay
     if not _begun(scene, start):
         return replace(memory, comparison=remembered(memory.comparison, cell, stable)) if sound else memory
-    memory = _take_invalid(memory, cell, stable, canary) if sound else memory
+    # Until its pods were there the version's losses may be those of a template that is gone.
+    there = not scene.transitions or (scene.transitions[0].end is not None and start >= scene.transitions[0].end)
+    memory = _take_invalid(memory, cell, stable, canary) if sound and there else memory
     comparison = compared(
         memory.comparison,
         parameters,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from modelslo.api.quantity import ratio, seconds
-from modelslo.api.spec import ModelSLOSpec, NoData, Objective, Severity, Trigger
+from modelslo.api.spec import Indicator, ModelSLOSpec, NoData, Objective, Severity, Trigger
 from modelslo.judge.timing import Timing
 
 # SRE workbook, table 5-8, at 28 days: (share of the window, budget spent in it). One hour 2 %, six hours 5 %.
@@ -59,6 +59,7 @@ class Parameters:
     delays: bool = False  # a histogram tells the label delays
     vetoes: tuple[str, ...] = ()  # names of those that must be known before anything is decided
     ages: bool = False  # a label tells how old each label is
+    series: str = ""  # which losses are read, by metric and labels
 
     def gate_digest(self) -> str:
         """Changes whenever judging of a canary must start afresh (E = 1).
@@ -66,7 +67,7 @@ class Parameters:
         Vetoes are not in it: with another one the history is replayed, and what came while it stood is left out.
         """
         times = (self.timing.interval, self.timing.delay, self.timing.warmup, self.timing.settle, self.timing.tempo)
-        frozen = (_SCHEMA, self.gate, self.delays, *times, *(["ages"] if self.ages else []))
+        frozen = (_SCHEMA, self.gate, self.delays, self.series, *times, *(["ages"] if self.ages else []))
         return hashlib.sha256(repr(frozen).encode()).hexdigest()[:16]
 
 
@@ -92,7 +93,15 @@ def parameters_of(spec: ModelSLOSpec, timing: Timing) -> Parameters:
         delays=spec.indicator.labels.delay_metric is not None,
         vetoes=tuple(one.name for one in spec.guardrails.vetoes or ()),
         ages=spec.indicator.labels.age_label is not None,
+        series=_series(spec.indicator),
     )
+
+
+def _series(indicator: Indicator) -> str:
+    """What is meant by the losses of this model. Another Prometheus is the same data, and is not in it."""
+    loss, labels, segments = indicator.loss, indicator.labels, indicator.segments
+    names = (loss.metric, loss.version_label, loss.namespace_label, segments.label if segments else None)
+    return repr((names, sorted(loss.match_labels.items()), labels.delay_metric, labels.age_label, labels.invalid))
 
 
 def burn_rules_of(objective: Objective) -> tuple[BurnRule, ...]:

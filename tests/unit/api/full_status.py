@@ -99,7 +99,7 @@ FULL_STATUS: Final = ModelSLOStatus(
         shadow=True,
         step=1,
         started_at=_AT,
-        transitions=[Transition(started_at=_AT, ready_at=_AT)],
+        transitions=[Transition(started_at=_AT, ready_at=_AT, asked_at=_AT, share="10%")],
         judged_since=_AT,
         parameters="fedcba",
     ),
