@@ -191,7 +191,7 @@ def _without_rollout(case: _Case, pair: _Pair) -> Decision:
     retrain = wanted_retrain(case.parameters, case.status, case.judgement, case.now)
     if retrain is not None:
         action, reason, message = retrain
-        return Decision(action, reason, message, version=pair.stable_version)
+        return Decision(action, reason, message, version=pair.stable_version, revision=revision)
     if rejected is not None:
         return _hold(
             Reason.REJECTED_REVISION,

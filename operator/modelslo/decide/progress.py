@@ -11,7 +11,7 @@ from modelslo.api.spec import ModelSLOSpec, Retrain
 from modelslo.api.status import MESSAGE_LENGTH, OperationStatus, OperationType
 from modelslo.decide.operation import RETREAT, Step, following
 from modelslo.decide.reasons import Reason
-from modelslo.decide.revision import carries, revision_of
+from modelslo.decide.revision import carries, revision_of, version_of
 from modelslo.decide.snapshot import JobState, Snapshot
 
 ANNOTATION_OPERATION: Final = "modelslo.dev/operation"
@@ -63,7 +63,12 @@ class _Case:
 
 def progress(operation: OperationStatus, spec: ModelSLOSpec, snapshot: Snapshot, now: datetime) -> Progress:
     """What comes next. ``Step.FINISH`` always answers Do: ending the operation is the caller's last write."""
-    return _STEPS[Step(operation.step)](_Case(operation, spec, snapshot, now))
+    step = Step(operation.step)
+    if spec.rollout is None and operation.type is not OperationType.RETRAIN and step is not Step.FINISH:
+        return Fail(
+            Reason.ROLLOUT_REMOVED, "spec.rollout was taken out in the middle: the Deployments are the user's own."
+        )
+    return _STEPS[step](_Case(operation, spec, snapshot, now))
 
 
 def failed(operation: OperationStatus, failure: Fail, now: datetime) -> OperationStatus:
@@ -162,7 +167,16 @@ def _apply_candidate(case: _Case) -> Progress:
     if canary is None or retrain is None or case.spec.rollout is None:
         return Fail(Reason.RETRAIN_FAILED, "There is no canary Deployment to put the candidate into.")
     env, image = candidate_of(retrain, case.spec.rollout.version_from.env, case.operation.result)
-    return case.next if carries(canary.template, env, image) else Do()
+    if carries(canary.template, env, image):
+        return case.next
+    if case.operation.revision and revision_of(canary.template) != case.operation.revision:
+        version = version_of(canary.template, case.spec.rollout.version_from.env)
+        return Fail(
+            Reason.RETRAIN_FAILED,
+            f"The canary got another template while the Job ran, of version {version!r}: that goes first. "
+            f"The candidate {case.operation.result.get('version')!r} was not put in its place.",
+        )
+    return Do()
 
 
 def candidate_of(retrain: Retrain, version_env: str, result: dict[str, str]) -> tuple[dict[str, str], str | None]:

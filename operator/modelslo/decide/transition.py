@@ -30,7 +30,9 @@ _OPERATIONS = {
 }
 
 # Why a promotion ended that says nothing against what was to be promoted.
-_NO_FAULT_OF_ITS_OWN = frozenset({Reason.STABLE_CHANGED, Reason.REVISION_CHANGED, Reason.WORKLOAD_NOT_FOUND})
+_NO_FAULT_OF_ITS_OWN = frozenset(
+    {Reason.STABLE_CHANGED, Reason.REVISION_CHANGED, Reason.WORKLOAD_NOT_FOUND, Reason.ROLLOUT_REMOVED}
+)
 _ENDS = frozenset({Action.PROMOTE, Action.ROLLBACK})
 
 
@@ -134,11 +136,11 @@ def finish(status: ModelSLOStatus, now: datetime) -> ModelSLOStatus:
         promoted = operation.type is OperationType.PROMOTE and not operation.failure
         if promoted:
             update["stable_since"] = now
-        elif operation.failure not in _NO_FAULT_OF_ITS_OWN:
+        elif operation.type is OperationType.ROLLBACK or operation.failure not in _NO_FAULT_OF_ITS_OWN:
             rejected = RejectedRevision(
                 revision=operation.revision,
                 version=operation.version,
-                reason=operation.failure or operation.reason,
+                reason=operation.reason if operation.type is OperationType.ROLLBACK else operation.failure,
                 at=now,
             )
             others = [one for one in status.rejected_revisions if one.revision != operation.revision]

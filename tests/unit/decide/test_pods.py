@@ -10,16 +10,16 @@ import pytest
 from modelslo.api.resource import parse_spec
 from modelslo.api.status import OperationStatus, OperationType, Transition
 from modelslo.decide.decision import decide
-from modelslo.decide.progress import Fail, failed, progress
+from modelslo.decide.progress import Do, Fail, failed, progress
 from modelslo.decide.reasons import Action, Reason
 from modelslo.decide.revision import revision_of
 from modelslo.decide.rollout import canary_ready
-from modelslo.decide.snapshot import Workload
+from modelslo.decide.snapshot import Snapshot, Workload
 from modelslo.decide.transition import finish
 from modelslo.engine.evaluate import prepared
 from modelslo.judge.judgement import Verdict
 from tests.unit.decide.make import NOW, judgement, rolling, snapshot, template, workload
-from tests.unit.engine.bodies import model
+from tests.unit.engine.bodies import model, retrain
 from tests.unit.judge.make import parameters
 
 SPEC = parse_spec(model()["spec"])
@@ -82,3 +82,39 @@ def test_a_promotion_that_was_overtaken_rejects_nothing() -> None:
     assert isinstance(found, Fail)
     status = rolling().model_copy(update={"operation": failed(operation, found, NOW)})
     assert finish(status, NOW).rejected_revisions == []
+
+
+# What is taken away in the middle of an operation
+
+
+def test_a_users_candidate_is_not_written_over_by_that_of_a_retrain() -> None:
+    # Given a retrain that began while the canary was stable's own template
+    spec = parse_spec(model(spec={"retrain": retrain()})["spec"])
+    operation = OperationStatus(
+        id="1", type=OperationType.RETRAIN, step="ApplyCandidate", reason="Drift", started_at=NOW, step_started_at=NOW,
+        revision=revision_of(template("v1")), job="j", result={"version": "retrained"},
+    )  # fmt: skip
+    assert isinstance(progress(operation, spec, replace(snapshot(), canary=workload("fraud-canary", "v1", 0)), NOW), Do)
+    # When somebody gives it v2 meanwhile
+    found = progress(operation, spec, replace(snapshot(), canary=workload("fraud-canary", "v2", 0)), NOW)
+    # Then that goes first
+    assert isinstance(found, Fail)
+    assert "version 'v2': that goes first" in found.message
+    assert "'retrained' was not put in" in found.message
+
+
+@pytest.mark.parametrize("kind", [OperationType.ROLLBACK, OperationType.PROMOTE])
+def test_an_operation_whose_rollout_is_taken_out_says_so_and_keeps_its_verdict(kind: OperationType) -> None:
+    spec = parse_spec({name: part for name, part in model()["spec"].items() if name != "rollout"})
+    step = "ScaleCanaryDown" if kind is OperationType.ROLLBACK else "AwaitStable"
+    operation = OperationStatus(
+        id="1", type=kind, step=step, reason="CanaryWorse", started_at=NOW, step_started_at=NOW,
+        revision=revision_of(template("v2")), version="v2", previous_replica_set="rs",
+    )  # fmt: skip
+    found = progress(operation, spec, Snapshot(None, None), NOW)
+    assert isinstance(found, Fail)
+    assert found.reason is Reason.ROLLOUT_REMOVED
+    status = finish(rolling().model_copy(update={"operation": failed(operation, found, NOW)}), NOW)
+    assert [one.reason for one in status.rejected_revisions] == (
+        ["CanaryWorse"] if kind is OperationType.ROLLBACK else []
+    )
