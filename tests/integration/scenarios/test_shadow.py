@@ -45,7 +45,9 @@ def test_a_good_shadow_is_promoted_without_a_step(stage: Stage) -> None:
     (record,) = model.status()["shadows"]
     assert record["since"] < record["until"]
     # Users get what was the shadow: from then on the SLI is its own
-    model.wait("slices of its own", lambda: slice_end(model) > ended(model) + 2 * SLICE)
+    model.wait(
+        "slices of its own", lambda: slice_end(model) > ended(model) + 2 * SLICE and "value" in model.status()["sli"]
+    )
     assert model.status()["sli"]["value"] == pytest.approx(0.7 * GOOD, rel=0.2)
     assert model.status()["sli"]["value"] < TARGET
 
