@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from examples.flights.demo.acts import ACTS, Demo
-from examples.flights.demo.kube import KubectlError
+from examples.flights.demo.acts import ACTS, REPLAY, Demo
+from examples.flights.demo.kube import NAMESPACE, KubectlError
 from examples.flights.demo.plot import draw
 from examples.flights.demo.stage import ROOT, operator_log, raise_curtain
 from examples.flights.demo.view import ActError
@@ -48,8 +48,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"  {one['at']} {one['action']:8} {one['version']:24} {one['reason']}: {one['message']}")
     view.summary()
     print(f"\nPicture: {arguments.picture}")
+    if not failed:
+        rest(demo)
     print("FAILED" if failed else "All acts came true.")
     return 1 if failed else 0
+
+
+def rest(demo: Demo) -> None:
+    """Ends the traffic, so that what comes after the demo has the machine to itself; the rest stays to be looked at."""
+    try:
+        demo.kube.run("scale", "deployment", REPLAY, "--namespace", NAMESPACE, "--replicas=0")
+    except KubectlError as error:
+        print(f"The replay goes on: {error}", file=sys.stderr)
+        return
+    print(
+        "The replay is stopped and the cluster stays: `make cluster-shell` looks around, `make cluster-down` ends it."
+    )
 
 
 def play(demo: Demo, acts: Sequence[int]) -> bool:
