@@ -14,8 +14,8 @@ from pydantic import BeforeValidator, Field
 from modelslo.api.spec import Part, Severity, VetoName
 
 HISTORY_LENGTH = 10
-# A shadow that is forgotten while the window still holds its losses would count as seen by users.
 MOST_TRANSITIONS: Final = 10
+# A shadow that is forgotten while the window still holds its losses would count as seen by users.
 MOST_SHADOWS: Final = 30
 MESSAGE_LENGTH = 512
 

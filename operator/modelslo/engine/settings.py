@@ -20,6 +20,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from modelslo.api.spec import URL_PATTERN
+
 PREFIX: Final = "MODELSLO_"
 CONFIG_VARIABLE: Final = "MODELSLO_CONFIG"
 
@@ -29,7 +31,7 @@ def _split(value: object) -> object:
 
 
 def _with_scheme(value: str) -> str:
-    if not re.fullmatch(r"https?://[^\s]+", value):
+    if not re.fullmatch(URL_PATTERN, value):
         raise ValueError(f"{value!r} is no URL: write such as http://prometheus.monitoring.svc:9090")
     return value
 
