@@ -65,7 +65,8 @@ class Replay:
         drift = health_of(self._detector, self._drift, at, self._rules.tempo.quiet)
         trial = self._gate.trial
         if trial is not None:
-            verdict, said = verdict_of(self._gate, self._rules, at), said_by(trial)
+            said = said_by(trial)
+            verdict = verdict_of(self._gate, self._rules, at, said)
             answer["reason"] = str(verdict)
             answer["e_rollback"] = e_value(said.rollback)
             answer["e_promote"] = e_value(said.promote)

@@ -78,6 +78,17 @@ def cap_of(rate: float) -> float:
     return log(1 / rate) * _CAP_SHARE + _CAP_SLACK
 
 
+@lru_cache(maxsize=256)
+def _ones(number: int) -> Array:
+    return np.ones(number)
+
+
+def row_sums(values: Array) -> Array:
+    """Sums over the last axis, (..., K) becomes (...): of small arrays in a quarter of the time of `sum`."""
+    found: Array = values.dot(_ones(values.shape[-1]))
+    return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Counts of both arms per stratum and bucket, shapes (G, K); both arms have labels in each of the G strata."""
@@ -101,37 +112,52 @@ def log_e(
     forecast: Array,
     scale: Array,
     block: Block,
-    together: bool,
     within: Callable[[Array], Array] | None = None,
 ) -> Array:
     """ln e per bet and stratum, shape (L, G).
 
     `bets` (L,) are signed: s b. `forecast` (G,) is stable's mean, `scale` (G,) or (1,) what sets the size of a bet, in
-    the unit of the loss. `together`: one shrinking factor for all strata, so that the sum over them bets on the
-    traffic-weighted average contrast; else each stratum has its own. `within` gives each of some strata (G,) the
-    largest value among those that are summed: one factor for each such sum.
+    the unit of the loss. `within` gives each stratum the largest value (G,) among those that are summed with it: one
+    shrinking factor for each such sum, so that it bets on the traffic-weighted average contrast.
     """
-    n_c, n_s = block.canary.sum(axis=1), block.stable.sum(axis=1)
-    of_canary = n_s / ((n_s + r * r * n_c) * (r * scale))
-    of_stable = of_canary * (-r * n_c / n_s)
-    low, high = float(scores[0]), float(scores[-1])
-    # The lowest score is worst for a bet on more, the highest for a bet on less.
-    more = np.maximum(of_canary * (r * forecast - low), of_stable * (forecast - high))
-    less = np.maximum(of_canary * (high - r * forecast), of_stable * (low - forecast))
-    if together and len(forecast) > 1:
-        more, less = more.max(keepdims=True), less.max(keepdims=True)
-    elif within is not None:
+    gain, more, less = _gains(r, scores, forecast, scale, block)
+    if within is not None:
         more, less = within(more), within(less)
-    bets = bets[:, None]
-    bets = bets * ((1 - FLOOR) / np.maximum(np.maximum(bets * more, bets * -less), 1 - FLOOR))
-    deviation = scores - forecast[:, None]
-    gain = np.concatenate(
-        (of_canary[:, None] * (deviation - ((r - 1) * forecast)[:, None]), of_stable[:, None] * deviation), axis=1
-    )
-    counts = np.concatenate((block.canary, block.stable), axis=1)
-    # One product a stratum, of (L, 2K) with (2K, 1).
-    by_label = np.log1p(bets.T[:, :, None] * gain[:, None, :])
-    found: Array = np.matmul(by_label, counts[:, :, None])[:, :, 0].T
+    by_stratum = _shrunk(bets, more[:, None], less[:, None])
+    strata = len(forecast)
+    by_label = np.log1p(by_stratum[:, :, None] * gain.reshape(2, strata, 1, -1))
+    # One product an arm and stratum, of (L, K) with (K, 1).
+    counts = np.concatenate((block.canary, block.stable)).reshape(2, strata, -1, 1)
+    of_arms = np.matmul(by_label, counts)[..., 0]
+    found: Array = (of_arms[0] + of_arms[1]).T
+    return found
+
+
+def log_e_of_all(bets: Array, r: float, scores: Array, forecast: Array, scale: Array, block: Block) -> Array:
+    """The sum over all strata, one shrinking factor for all: ln e of the average contrast per bet, shape (L,)."""
+    gain, more, less = _gains(r, scores, forecast, scale, block)
+    bets = _shrunk(bets, float(more.max()), float(less.max()))
+    counts = np.concatenate((block.canary, block.stable))
+    found: Array = np.log1p(np.multiply.outer(bets, gain.ravel())).dot(counts.ravel())
+    return found
+
+
+def _gains(r: float, scores: Array, forecast: Array, scale: Array, block: Block) -> tuple[Array, Array, Array]:
+    """What a label adds to the wealth of a bet of one, shape (2 G, K): the canary's strata, then stable's. And the most
+    that one label costs a bet on "worse" and one on "not worse", shapes (G,)."""
+    n_c, n_s = row_sums(block.canary), row_sums(block.stable)
+    n_r = r * n_c
+    of_canary = n_s / ((n_s + r * n_r) * (r * scale))
+    each = np.concatenate((of_canary, of_canary * (-n_r / n_s)))
+    gain = each[:, None] * (scores - np.concatenate((r * forecast, forecast))[:, None])
+    low, high, strata = gain[:, 0], gain[:, -1], len(forecast)
+    # The lowest score is worst for a bet on more, the highest for a bet on less; of stable's it is the other way.
+    return gain, -np.minimum(low[:strata], high[strata:]), np.maximum(high[:strata], low[strata:])
+
+
+def _shrunk(bets: Array, more: Array | float, less: Array | float) -> Array:
+    """Bets of which no label takes more than 95 %: `more` is the most that one costs a bet of 1, `less` one of -1."""
+    found: Array = bets * ((1 - FLOOR) / np.maximum(np.maximum(bets * more, bets * -less), 1 - FLOOR))
     return found
 
 
@@ -150,8 +176,7 @@ def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable:
         more, less = max(more, -worse[1], -worse[2]), max(less, worse[0], worse[3])
         gain += worse
         counts += k_c, n_c - k_c, k_s, n_s - k_s
-    bets = bets * ((1 - FLOOR) / np.maximum(np.maximum(bets * more, bets * -less), 1 - FLOOR))
-    found: Array = np.log1p(bets[:, None] * np.array(gain)) @ np.array(counts)
+    found: Array = np.log1p(np.multiply.outer(_shrunk(bets, more, less), np.array(gain))).dot(np.array(counts))
     return found
 
 

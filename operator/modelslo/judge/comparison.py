@@ -254,7 +254,7 @@ def says(comparison: Comparison, gate: GateParameters, at: float) -> Compared:
     said, contrast = said_by(trial), trial.contrast
     low, high = _band(trial, gate)
     return Compared(
-        verdict=verdict_of(comparison.gate, rules, at),
+        verdict=verdict_of(comparison.gate, rules, at, said),
         data=trial.scale.data,
         log_e_rollback=said.rollback,
         log_e_promote=said.promote,

@@ -21,7 +21,7 @@ from modelslo.judge.increments import Delta
 from modelslo.judge.noise import Noise
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
 from modelslo.judge.tempering import Tempering, tempering_of
-from modelslo.judge.wagers import Sample, Spread, wagers
+from modelslo.judge.wagers import Sample, Spread, Wagers, wagers
 
 _LEAST_FORECAST: Final = 1e-3
 
@@ -143,7 +143,7 @@ def _judged(trial: Trial, rules: Rules, division: Division, at: float) -> Trial:
     if rules.segments and present is not None:
         wide = np.zeros((found.segments.shape[0], scale.segments))
         wide[:, present] = found.segments
-        found = replace(found, segments=wide)
+        found = Wagers(found.mean, found.tail, wide)
     began = at if trial.began is None else trial.began
     # A segment that nobody ever asked for does not hold a promotion up.
     met = trial.met | (np.True_ if chosen is None else chosen)

@@ -71,14 +71,14 @@ def harmful(trial: Trial) -> bool:
     return trial.e.rollback >= log(HARM)
 
 
-def verdict_of(gate: Gate, rules: Rules, at: float) -> GateVerdict:
-    """What may be said at this look (section 4.7)."""
+def verdict_of(gate: Gate, rules: Rules, at: float, said: Said | None = None) -> GateVerdict:
+    """What may be said at this look (section 4.7). `said`: what :func:`said_by` says, if it was asked already."""
     trial = gate.trial
     if trial is None or trial.first_prediction is None or at < trial.first_prediction + rules.warmup:
         return GateVerdict.INSUFFICIENT_DATA
     if gate.watch.frozen:
         return GateVerdict.INCIDENT
-    said = said_by(trial)
+    said = said or said_by(trial)
     if said.rollback >= log(1 / rules.alpha):
         return GateVerdict.ROLLBACK
     if said.promote >= log(1 / rules.beta) and not harmful(trial):

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array, Block, Events, Mask, log_e, log_e_of_events
+from modelslo.judge.betting import Array, Block, Events, Mask, log_e, log_e_of_all, log_e_of_events, row_sums
 from modelslo.judge.cohorts import Groups
 from modelslo.judge.scale import Data, Scale
 
@@ -129,12 +129,11 @@ def _of_buckets(
 ) -> Wagers:
     block = Block(canary.buckets, stable.buckets)
     overall = np.array([_overall(canary, stable, forecast)])
-    mean = log_e(scale.signed, scale.r, scale.scores, forecast, overall, block, together=True)
-    mean = mean[:, 0] if mean.shape[1] == 1 else mean.sum(axis=1)
+    mean = log_e_of_all(scale.signed, scale.r, scale.scores, forecast, overall, block)
     tail = _NOTHING
     if scale.tail is not None:
         cut = scale.tail.cut + 1
-        bad_c, bad_s = canary.buckets[:, cut:].sum(axis=1), stable.buckets[:, cut:].sum(axis=1)
+        bad_c, bad_s = row_sums(canary.buckets[:, cut:]), row_sums(stable.buckets[:, cut:])
         events = Events(canary.count, bad_c), Events(stable.count, bad_s)
         tail = log_e_of_events(scale.tail.bets.sizes, scale.tail.ratio, tail_forecast, *events)
     found = _NO_SEGMENTS
@@ -143,7 +142,7 @@ def _of_buckets(
         of_segment, added = _segmented(canary, stable, forecast, groups)
         within = None if groups is None else groups.most
         bets, r = scale.segment_signed, scale.segment_r
-        found = log_e(bets, r, scale.scores, forecast, of_segment, block, together=False, within=within)
+        found = log_e(bets, r, scale.scores, forecast, of_segment, block, within)
         found = found if added is None else added(found)
     return Wagers(mean, tail, found)
 

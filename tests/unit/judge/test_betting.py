@@ -20,6 +20,7 @@ from modelslo.judge.betting import (
     cap_of,
     even_bets,
     log_e,
+    log_e_of_all,
     log_e_of_events,
     log_mean_exp,
 )
@@ -41,7 +42,13 @@ def block(canary: npt.ArrayLike, stable: npt.ArrayLike) -> Block:
 def log_e_of(law: Law, counts: Block, forecast: float, bets: Array = SIGNED, r: float = R) -> Array:
     """ln e, shape (L, G), with one forecast for all strata."""
     means = np.full(len(counts.canary), forecast)
-    return log_e(bets, r, law.scores, means, means, counts, together=False)
+    return log_e(bets, r, law.scores, means, means, counts)
+
+
+def whole(values: Array) -> Array:
+    """One shrinking factor for all strata."""
+    found: Array = values.max(keepdims=True)
+    return found
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
@@ -90,7 +97,7 @@ def log_mean_e(counts: Array, means: tuple[Array, Array], r: float, bets: Array,
         """All the canary's labels in bucket k, all of stable's in bucket j."""
         at_k, at_j = np.eye(width)[[k] * strata], np.eye(width)[[j] * strata]
         which = Block(at_k * counts[:, :1], at_j * counts[:, 1:])
-        return log_e(bets, r, scores, forecast, scale, which, together=True)
+        return log_e(bets, r, scores, forecast, scale, which, whole)
 
     base = found(0, 0)
     canary = np.stack([(found(k, 0) - base) / counts[:, 0] for k in range(width)], axis=2)
@@ -173,7 +180,7 @@ def test_the_unit_of_the_loss_makes_no_difference(seed: int, unit: float) -> Non
     forecast = np.array([0.7, 1.0, 1.4])
     one, other = (
         log_e(SIGNED, R, scores_of(tuple(edge * scale for edge in LIGHT.edges)), forecast * scale, forecast[:1] * scale,
-              counts, together=True)
+              counts, whole)
         for scale in (1.0, unit)
     )  # fmt: skip
     assert one == pytest.approx(other, rel=1e-9, abs=1e-9)
@@ -196,8 +203,17 @@ def test_a_shared_shrink_is_that_of_the_worst_stratum() -> None:
     """A large bet on strata of different level stays one on the weighted contrast; no factor falls below 0.05."""
     counts = block(np.array([[0, 0, 0, 0, 1], [1, 0, 0, 0, 0]]), np.array([[1, 0, 0, 0, 0], [0, 0, 0, 0, 1]]))
     scores = scores_of((0.5, 1.0, 2.0, 4.0))
-    found = log_e(SIGNED, R, scores, np.array([0.1, 4.0]), np.array([1.0]), counts, together=True)
+    found = log_e(SIGNED, R, scores, np.array([0.1, 4.0]), np.array([1.0]), counts, whole)
     assert (found >= 2 * log(0.05) - 1e-9).all()
+
+
+@given(st.integers(0, 2**32), st.integers(1, 5))
+def test_the_whole_is_the_sum_over_strata_that_are_shrunk_alike(seed: int, strata: int) -> None:
+    chance = np.random.default_rng(seed)
+    counts = block(chance.multinomial(40, LIGHT.worse(1.3), strata), chance.multinomial(300, LIGHT.chances(), strata))
+    forecast, scale = chance.uniform(0.2, 5, strata), np.array([1.3])
+    summed = log_e(SIGNED, R, LIGHT.scores, forecast, scale, counts, whole).sum(axis=1)
+    assert log_e_of_all(SIGNED, R, LIGHT.scores, forecast, scale, counts) == pytest.approx(summed, rel=1e-9, abs=1e-9)
 
 
 @given(

@@ -55,7 +55,6 @@ def decided(
             expected,
             expected,
             Block(canary, stable),
-            together=False,
         )
         if look % 25 == 24 and wealth.copies < 40:
             wealth = with_copy(wealth)

@@ -8,7 +8,7 @@ from math import nan, sqrt
 import numpy as np
 import pytest
 
-from modelslo.judge.betting import Array, Block, log_e
+from modelslo.judge.betting import Array, Block, log_e, log_e_of_all
 from modelslo.judge.history import History
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
 from modelslo.judge.wagers import Sample, Spread, Wagers, wagers
@@ -151,8 +151,8 @@ def test_strata_are_added_and_each_segment_is_bet_on_by_itself() -> None:
     for group in range(2):
         alone = Block(canary[group : group + 1], stable[group : group + 1])
         mine = forecast[group : group + 1]
-        expected = log_e(scale.segment_signed, 1.3, scale.scores, mine, mine, alone, together=False)[:, 0]
+        expected = log_e(scale.segment_signed, 1.3, scale.scores, mine, mine, alone)[:, 0]
         assert one.segments[:, group] == pytest.approx(expected)
     both = Block(canary, stable)
-    mean = log_e(scale.signed, 1.1, scale.scores, forecast, np.array([4.5]), both, together=True).sum(axis=1)
+    mean = log_e_of_all(scale.signed, 1.1, scale.scores, forecast, np.array([4.5]), both)
     assert one.mean == pytest.approx(mean)
