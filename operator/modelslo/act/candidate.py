@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from modelslo.act.deployments import put_template
+from modelslo.act.deployments import put_template, with_labels_of
 from modelslo.act.kube import DEPLOYMENTS, Body, Kube
 from modelslo.act.target import ActError, Target
 from modelslo.api.spec import Retrain
@@ -14,12 +14,17 @@ from modelslo.decide.progress import candidate_of
 
 
 async def apply_candidate(kube: Kube, target: Target, result: dict[str, str], operation: str) -> Body:
-    """Give the canary the candidate; does nothing when it has it."""
+    """Give the canary stable's template with the candidate in it; does nothing when it has that.
+
+    The canary's own may be one that was rolled back, for a fault that the candidate would inherit.
+    """
     if target.spec.retrain is None:
         raise ActError("spec.retrain is gone: nothing says how the candidate gets into the canary.")
     env, image = candidate_of(target.spec.retrain, target.rollout.version_from.env, result)
     canary = await kube.get(DEPLOYMENTS, target.namespace, target.rollout.canary.name)
-    return await put_template(kube, canary, with_candidate(canary["spec"]["template"], env, image), operation)
+    stable = await kube.get(DEPLOYMENTS, target.namespace, target.rollout.stable.name)
+    sound = with_labels_of(stable["spec"]["template"], canary)
+    return await put_template(kube, canary, with_candidate(sound, env, image), operation)
 
 
 def missing_keys(retrain: Retrain, result: Mapping[str, str]) -> list[str]:

@@ -280,7 +280,7 @@ class RetrainTrigger(Part):
 
 
 class Candidate(Part):
-    """How the result of a retrain Job gets into the canary's pod template.
+    """How the result of a retrain Job gets into the canary's pod template, which is otherwise stable's.
 
     The Job's last succeeded pod writes one JSON object as its termination message; its key `version` is required.
     """

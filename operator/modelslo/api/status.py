@@ -224,6 +224,7 @@ class OperationStatus(StatusPart):
     revision: Code = ""
     version: Version = ""
     previous_replica_set: Name = Field("", description="Promote: stable's ReplicaSet to return to.")
+    replaces: Code = Field("", description="Promote: digest of stable's template before.")
     job: Name = Field("", description="Retrain: name of the Job.")
     result: dict[Code, ResultText] = Field(
         default_factory=dict, max_length=32, description="Retrain: what the Job reported."
@@ -250,6 +251,16 @@ class RejectedRevision(StatusPart):
     revision: Code
     version: Version
     reason: Code
+    at: datetime
+
+
+class PromotedStatus(StatusPart):
+    """The last promotion. The same one is not done a third time when somebody puts stable's template back each time."""
+
+    revision: Code = Field(description="Digest of the template that was promoted.")
+    version: Version
+    replaced: Code = Field(description="Digest of stable's template before.")
+    times: int = Field(description="How often in a row this was put in the place of that.")
     at: datetime
 
 
@@ -308,6 +319,7 @@ class ModelSLOStatus(StatusPart):
     breach_since: datetime | None = Field(None, description="Since when the retrain trigger is met.")
     last_decision: DecisionStatus | None = None
     last_actions: LastActions = Field(default_factory=LastActions)
+    promoted: PromotedStatus | None = None
     rejected_revisions: list[RejectedRevision] = Field(
         default_factory=list, max_length=HISTORY_LENGTH, description="Revisions that do not start again, newest last."
     )

@@ -12,6 +12,7 @@ from modelslo.api.status import ModelSLOStatus, RolloutStatus
 from modelslo.decide.guard import guard
 from modelslo.decide.reasons import Action, Reason
 from modelslo.decide.retrain import wanted_retrain
+from modelslo.decide.reverts import taken_back
 from modelslo.decide.revision import revision_of, version_of
 from modelslo.decide.rollout import (
     desired_canary_replicas,
@@ -38,7 +39,7 @@ _YOUNG: Final = "only quick labels can be compared yet, which speak against a ca
 class Decision:
     """``vetoed`` is the action that a guardrail stopped (the action is then Hold), until ``lifts_at`` where known.
 
-    ``shadow``: what starts is one.
+    ``shadow``: what starts is one. ``replaces``: digest of the template that a promotion takes stable's pods from.
     """
 
     action: Action
@@ -49,6 +50,7 @@ class Decision:
     vetoed: Action | None = None
     lifts_at: datetime | None = None
     shadow: bool = False
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,9 @@ def _start(case: _Case, pair: _Pair) -> Decision:
         return _hold(
             Reason.NO_TRAFFIC, f"Stable {pair.stable.name!r} has no ready pod: nothing to compare with.", version
         )
+    conflict = taken_back(case.status, pair.stable, pair.canary)
+    if conflict:
+        return _hold(Reason.FIELD_CONFLICT, conflict, version)
     shadow = pair.rollout.shadow is not None
     return Decision(
         Action.START,
@@ -243,7 +248,8 @@ def _with_rollout(case: _Case, pair: _Pair, rollout: RolloutStatus) -> Decision:
         decision = _verdict(case, pair, rollout)
     if case.snapshot.autoscaled and decision.action is not Action.ROLLBACK:
         decision = _hold(Reason.HPA_CONFLICT, _autoscaled(case, pair))
-    return replace(decision, version=rollout.version, revision=rollout.revision)
+    replaces = revision_of(pair.stable.template) if decision.action is Action.PROMOTE else ""
+    return replace(decision, version=rollout.version, revision=rollout.revision, replaces=replaces)
 
 
 def _autoscaled(case: _Case, pair: _Pair) -> str:

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
     HPA_CONFLICT = "HPAConflict"
     WORKLOAD_SHARED = "WorkloadShared"
+    FIELD_CONFLICT = "FieldConflict"  # stable's template is put back after each promotion
     INVALID_SPEC = "InvalidSpec"
     URL_NOT_ALLOWED = "URLNotAllowed"
     # Hold, a guardrail

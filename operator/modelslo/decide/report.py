@@ -38,6 +38,7 @@ STALLING: Final = frozenset(
         Reason.WORKLOAD_NOT_FOUND,
         Reason.WORKLOAD_SHARED,
         Reason.HPA_CONFLICT,
+        Reason.FIELD_CONFLICT,
         Reason.INVALID_SPEC,
         Reason.URL_NOT_ALLOWED,
     }

@@ -19,7 +19,7 @@ class Workload:
     ``replicas`` is the wish in spec; ``total``, ``updated``, ``ready`` and ``available`` come from status.
     ``deadline_exceeded`` is Progressing=False with reason ProgressDeadlineExceeded; ``progress_deadline`` is the time
     (s) that pods may take. ``unavailable_since`` is since when Available is False. ``failure`` is ReplicaFailure's
-    message (quota, admission).
+    message (quota, admission). ``template_manager`` names who else last set the template.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Workload:
     unavailable_since: datetime | None = None
     failure: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    template_manager: str = ""
 
     @property
     def serving(self) -> int:

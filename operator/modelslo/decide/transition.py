@@ -20,6 +20,7 @@ from modelslo.api.status import (
 from modelslo.decide.decision import Decision
 from modelslo.decide.operation import STEPS
 from modelslo.decide.reasons import Action, Reason
+from modelslo.decide.reverts import with_promotion
 from modelslo.decide.shadow import with_shadow, with_users
 from modelslo.judge.parameters import Parameters
 
@@ -76,6 +77,7 @@ def apply_decision(
         revision=decision.revision,
         version=decision.version,
         previous_replica_set=previous_replica_set,
+        replaces=decision.replaces,
         job=job,
     )
     last = status.last_actions.model_copy(update={kind.value.lower(): now})
@@ -145,7 +147,7 @@ def finish(status: ModelSLOStatus, now: datetime) -> ModelSLOStatus:
             )
             others = [one for one in status.rejected_revisions if one.revision != operation.revision]
             update["rejected_revisions"] = [*others, rejected][-HISTORY_LENGTH:]
-    return status.model_copy(update=update)
+    return with_promotion(status.model_copy(update=update), operation, now)
 
 
 def _ended(run: RetrainRun, operation: OperationStatus, now: datetime) -> RetrainRun:

@@ -13,6 +13,7 @@ from modelslo.api.status import ModelSLOStatus, RolloutStatus
 from modelslo.decide.decision import Decision, decide
 from modelslo.decide.report import report
 from modelslo.decide.retrain import with_breach
+from modelslo.decide.reverts import with_amnesty
 from modelslo.decide.revision import version_of
 from modelslo.decide.rollout import scene_of, with_ready_time, with_share
 from modelslo.decide.shadow import with_users, with_users_of_all
@@ -42,6 +43,7 @@ def prepared(
         status = with_users_of_all(status, now)
     else:
         status = with_users(status, stable_version(spec, snapshot), now)
+    status = with_amnesty(status, spec.suspend)
     status = with_share(with_parameters(status, parameters, now), spec, snapshot, now)
     return with_ready_time(status, spec, snapshot, now)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from modelslo.act.kube import DEPLOYMENTS, Kube
-from modelslo.act.names import FIELD_MANAGER
-from modelslo.engine.views import Body, Ref
+from modelslo.engine.managers import other_manager
+from modelslo.engine.views import Ref
 
 MOST_REVERTS: Final = 2
 # Real seconds: how long we stay away, and after which a revert is forgotten.
@@ -54,20 +54,8 @@ class Fights:
         """FightError, naming the other side, when the field should be left alone."""
         if not self.lost(ref, wanted, now):
             return
-        who = manager_of_replicas(await kube.get(DEPLOYMENTS, ref.namespace, ref.name))
+        who = other_manager(await kube.get(DEPLOYMENTS, ref.namespace, ref.name), "replicas")
         raise FightError(
             f"spec.replicas of Deployment {ref.name!r} has to be {wanted} and is set to {found} by {who!r} again and "
             "again. Leave replicas out of the canary's manifest."
         )
-
-
-def manager_of_replicas(body: Body) -> str:
-    """Who else last set ``spec.replicas``, by the API server's own record."""
-    entries = [one for one in body["metadata"].get("managedFields") or () if _sets_replicas(one)]
-    others = [one for one in entries if one.get("manager") != FIELD_MANAGER]
-    newest = max(others, key=lambda one: str(one.get("time", "")), default=None)
-    return str(newest["manager"]) if newest else "somebody"
-
-
-def _sets_replicas(entry: dict[str, Any]) -> bool:
-    return "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})

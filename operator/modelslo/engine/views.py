@@ -12,6 +12,7 @@ from modelslo.api.resource import InvalidResource, parse_spec, parse_status
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
 from modelslo.decide.snapshot import PROGRESS_DEADLINE, JobState, RetrainJob, Workload
+from modelslo.engine.managers import other_manager
 from modelslo.observe.evidence import ModelKey
 
 Body = Mapping[str, Any]
@@ -106,6 +107,7 @@ def workload_of(body: Body) -> Workload:
         unavailable_since=_transition(available) if available.get("status") == "False" else None,
         failure=str(failure.get("message", "")) if failure.get("status") == "True" else "",
         annotations=dict(metadata.get("annotations") or {}),
+        template_manager=other_manager(body, "template"),
     )
 
 

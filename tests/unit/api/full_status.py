@@ -21,6 +21,7 @@ from modelslo.api.status import (
     ModelSLOStatus,
     OperationStatus,
     OperationType,
+    PromotedStatus,
     RejectedRevision,
     RetrainResult,
     RetrainRun,
@@ -122,6 +123,7 @@ FULL_STATUS: Final = ModelSLOStatus(
     breach_since=_AT,
     last_decision=_DECISION,
     last_actions=LastActions(rollback=_AT, promote=_AT, retrain=_AT),
+    promoted=PromotedStatus(revision="bb", version="v7", replaced="cc", times=1, at=_AT),
     rejected_revisions=[RejectedRevision(revision="aa", version="v6", reason="CanaryWorse", at=_AT)],
     retrains=[
         RetrainRun(

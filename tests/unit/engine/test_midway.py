@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from modelslo.act.candidate import apply_candidate
+from modelslo.act.target import Target
+from modelslo.api.resource import parse_spec
 from modelslo.observe.ask import Ask
 from modelslo.observe.evidence import Evidence, Increment, Losses
-from tests.unit.engine.bodies import deployment, model
-from tests.unit.engine.fakes import DEPLOYMENTS, MODELSLOS, Silent
+from tests.unit.engine.bodies import deployment, model, retrain
+from tests.unit.engine.fakes import DEPLOYMENTS, MODELSLOS, FakeKube, Silent
 from tests.unit.engine.test_afresh import Labels, events
 from tests.unit.engine.test_engine import World
 
@@ -312,5 +315,29 @@ def test_of_two_on_one_pair_the_elder_drives_and_the_other_says_so(elder: str) -
         assert not acts(world, younger)
         writes = [one for one in world.kube.calls if one[:2] == ("patch", "deployments")]
         assert len(writes) < 10
+
+    asyncio.run(run())
+
+
+def test_a_candidate_is_put_onto_stables_template_and_not_onto_one_that_was_rolled_back() -> None:
+    """The fault of the canary before, here its image and a variable, is none of the retrained model's."""
+
+    async def run() -> None:
+        kube = FakeKube()
+        kube.put(DEPLOYMENTS, deployment("fraud-stable"))
+        broken = deployment("fraud-canary", serves="v2-bad", replicas=0)
+        container = broken["spec"]["template"]["spec"]["containers"][0]
+        container["image"], container["env"] = "typo", [*container["env"], {"name": "MODEL_URI", "value": "bad"}]
+        kube.put(DEPLOYMENTS, broken)
+        spec = parse_spec(model(spec={"retrain": retrain(candidate={"env": {"MODEL_URI": "uri"}})})["spec"])
+        given = Target("ns", "fraud", "uid", spec)
+        for _ in range(2):
+            body = await apply_candidate(kube, given, {"version": "v3", "uri": "s3://v3"}, "op")
+        made = body["spec"]["template"]
+        assert made["metadata"]["labels"] == {"role": "canary"}
+        (server,) = made["spec"]["containers"]
+        assert server["image"] == "i"
+        assert {one["name"]: one["value"] for one in server["env"]} == {"MODEL_VERSION": "v3", "MODEL_URI": "s3://v3"}
+        assert len([call for call in kube.writes() if call[1] == "deployments"]) == 1
 
     asyncio.run(run())

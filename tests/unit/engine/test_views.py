@@ -41,3 +41,26 @@ def test_a_deployment_past_its_deadline_is_seen() -> None:
     assert workload.deadline_exceeded
     assert workload.failure == "exceeded quota"
     assert not workload_of(deployment("x", conditions=({**progressing, "reason": "Paused"},))).deadline_exceeded
+
+
+@pytest.mark.parametrize(
+    ("fields", "who"),
+    [
+        ([], "somebody"),
+        ([{"manager": "modelslo-operator", "time": "2027", "fieldsV1": {"f:spec": {"f:template": {}}}}], "somebody"),
+        (
+            [
+                {"manager": "kubectl", "time": "2025", "fieldsV1": {"f:spec": {"f:template": {}}}},
+                {"manager": "argocd-controller", "time": "2026", "fieldsV1": {"f:spec": {"f:template": {}}}},
+                {"manager": "hpa", "time": "2027", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                {"manager": "modelslo-operator", "time": "2028", "fieldsV1": {"f:spec": {"f:template": {}}}},
+                {"manager": "kubelet", "time": "2029"},
+            ],
+            "argocd-controller",
+        ),
+    ],
+)
+def test_who_else_last_set_the_template(fields: list[dict[str, Any]], who: str) -> None:
+    body = deployment("fraud-stable")
+    body["metadata"]["managedFields"] = fields
+    assert workload_of(body).template_manager == who
