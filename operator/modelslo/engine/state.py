@@ -99,5 +99,6 @@ class States:
 
 
 def _judged_by(plan: Plan) -> tuple[Parameters, Selector, Source]:
-    """Without the vetoes."""
-    return replace(plan.parameters, vetoes=()), plan.selector, plan.source
+    """What the memory depends on; without the vetoes."""
+    parameters = replace(plan.parameters, vetoes=(), trigger=None, timing=plan.parameters.timing.of_judging())
+    return parameters, plan.selector, plan.source

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from modelslo.act.deployments import current_replica_set, scale
 from modelslo.act.events import Events, Notice
@@ -38,10 +40,15 @@ from modelslo.engine.state import ModelState, States
 from modelslo.engine.status import OutdatedError, StatusWriter
 from modelslo.engine.trouble import Trouble, TroubleReason, with_trouble
 from modelslo.engine.views import Model, Ref
+from modelslo.judge.judgement import Memory
+from modelslo.judge.parameters import Parameters
 from modelslo.observe.evidence import Evidence, ModelKey
 
 log = logging.getLogger(__name__)
 
+# Increments that are judged at once.
+_LONG: Final = 2000
+_Case = tuple[ModelSLOSpec, Parameters, ModelSLOStatus, Snapshot, Memory, Evidence, datetime]
 _OPERATIONS = {
     Action.PROMOTE: OperationType.PROMOTE,
     Action.ROLLBACK: OperationType.ROLLBACK,
@@ -63,6 +70,14 @@ class Parts:
     clock: Clock
     fights: Fights
     recorder: Recorder = field(default_factory=Recorder)
+
+
+async def _evaluated(*case: *_Case) -> Evaluation:
+    """A long history is judged beside the event loop, which has a Lease to renew: half a second a thousand cells."""
+    evidence = case[5]
+    if len(evidence.increments) < _LONG:
+        return evaluate(*case)
+    return await asyncio.to_thread(evaluate, *case)
 
 
 class Worker:
@@ -129,7 +144,7 @@ class Worker:
         now = datetime.fromtimestamp(tick, UTC)
         snapshot = self._parts.registry.snapshot(model)
         before = prepared(model.status, spec, plan.parameters, snapshot, now)
-        result = evaluate(spec, plan.parameters, before, snapshot, state.memory, evidence, now)
+        result = await _evaluated(spec, plan.parameters, before, snapshot, state.memory, evidence, now)
         again = restarted_comparison(model.status, before)
         if state.replaying and result.judgement.problem is None:
             again, state.replaying = again or lost_history(before, result.judgement), False

@@ -81,6 +81,18 @@ class Timing:
     cooldown_retrain: float
     tempo: Tempo = Tempo()
 
+    def of_judging(self) -> Timing:
+        """Without the times that matter to decisions alone, whatever was judged."""
+        return replace(
+            self,
+            step_duration=0.0,
+            deadline=0.0,
+            retrain_per=0.0,
+            cooldown_rollback=0.0,
+            cooldown_promote=0.0,
+            cooldown_retrain=0.0,
+        )
+
 
 def timing_of(spec: ModelSLOSpec, *, scale: float, settle: float) -> Timing:
     """Times of `spec` divided by `scale` (1 is real time); `settle` (seconds) is taken as it is.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 
 from modelslo.api.status import Comparison, OperationStatus, OperationType
+from modelslo.engine import worker
 from modelslo.engine.afresh import lost_history, restarted_comparison
+from modelslo.engine.evaluate import Evaluation, evaluate
 from modelslo.judge.comparison import Compared
 from modelslo.judge.judgement import Judgement, Verdict
 from modelslo.observe.ask import Ask
@@ -187,3 +191,60 @@ def test_another_version_in_the_middle_of_a_rollout_is_compared_from_nothing_and
         assert "HistoryLost" not in events(world)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"guardrails": {"cooldown": {"rollback": "2h"}}}, True),
+        ({"rollout": {"stepDuration": "20m"}}, True),
+        ({"rollout": {"gate": {"deadline": "3d"}}}, True),
+        ({"rollout": {"gate": {"margin": "7%"}}}, False),
+        ({"rollout": {"gate": {"minDuration": "45m"}}}, False),
+        ({"objective": {"target": {"value": 0.4}}}, False),
+    ],
+)
+def test_what_matters_to_decisions_alone_does_not_have_the_history_read_again(
+    change: dict[str, dict[str, Any]], kept: bool
+) -> None:
+    async def run() -> None:
+        world = World()
+        world.observer = Labels(0.0)
+        body = copy.deepcopy(await rolled(world))
+        async with world.running():
+            await world.clock.advance(20)
+            body["spec"] = {**body["spec"], **{name: body["spec"].get(name, {}) | one for name, one in change.items()}}
+            body["metadata"]["generation"] += 1
+            world.kube.put(MODELSLOS, body)
+            asked = len(world.observer.asked)
+            await world.clock.advance(10)
+            spans = [asks[0].until - asks[0].since for asks in world.observer.asked[asked:]]
+        assert (max(spans) <= 20) is kept
+
+    asyncio.run(run())
+
+
+def test_a_long_history_is_judged_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a Lease to renew."""
+    beside: dict[bool, set[bool]] = {True: set(), False: set()}
+
+    def spied(*case: Any) -> Evaluation:
+        beside[len(case[5].increments) >= 300].add(threading.current_thread() is not threading.main_thread())
+        return evaluate(*case)
+
+    monkeypatch.setattr(worker, "evaluate", spied)
+    monkeypatch.setattr(worker, "_LONG", 300)
+
+    async def run() -> None:
+        world = World()
+        world.observer = Labels(0.0)
+        world.add(canary="v2", canary_replicas=1)
+        async with world.running():
+            for _ in range(1000):  # real time: a thread is at work
+                if "lastEvaluationTime" in world.status():
+                    break
+                await asyncio.sleep(0.01)
+            await world.clock.advance(50)
+
+    asyncio.run(run())
+    assert beside == {True: {True}, False: {False}}
