@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import isfinite, sqrt
+from typing import Final
 
 from modelslo.judge.betting import Mask
 from modelslo.judge.changed import changed
@@ -15,19 +16,25 @@ from modelslo.judge.cohorts import Cohorts
 from modelslo.judge.history import History, with_delta
 from modelslo.judge.incident import Watch, watched
 from modelslo.judge.increments import Delta, Step
-from modelslo.judge.maturity import MOST_OLDER, Delays, mature
+from modelslo.judge.lateness import Lateness
+from modelslo.judge.maturity import MOST_OLDER, Delays, mature, older_shares
 from modelslo.judge.scale import CV2_UNKNOWN, Data, Rules, Scale, scores_of
+from modelslo.judge.shares import Lack, Shares, apart, lacking, recent, shared, unseen
 from modelslo.judge.trial import Trial, closed, forecasted, sample_of, trial_of
 from modelslo.judge.wagers import Sample
 
+# The part of the margin by which labels that are still to come may move the mean.
+MOST_BIAS: Final = 0.1
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class Gate:
     """State of the fold. ``trial`` is there once the rollout has started."""
 
     at: float | None = None
     history: History = field(default_factory=History)
     delays: Delays = field(default_factory=Delays)
+    lateness: Lateness = field(default_factory=Lateness)
     watch: Watch = field(default_factory=Watch)
     trial: Trial | None = None
 
@@ -38,7 +45,7 @@ def advance(gate: Gate, rules: Rules, step: Step, started: bool) -> Gate:
     trial = gate.trial
     if started and trial is None:
         trial = trial_of(rules, gate.history)
-    history, delays, watch = gate.history, gate.delays, gate.watch
+    history, delays, lateness, watch = gate.history, gate.delays, gate.lateness, gate.watch
     if step.stable is not None:
         cv2 = CV2_UNKNOWN if trial is None else trial.scale.cv2 * trial.tempering.priors[1]
         scores = scores_of(rules.edges)
@@ -46,12 +53,12 @@ def advance(gate: Gate, rules: Rules, step: Step, started: bool) -> Gate:
             history = with_delta(history, step.stable, step.at, scores, elapsed, rules.tempo)
         delays = delays.with_labels(step.stable.lags, elapsed, rules.tempo.delays)
         total = float(step.stable.buckets[0].dot(scores)) if len(scores) else float(step.stable.total[0])
+        if step.stable.lags is not None:
+            lateness = lateness.add(step.stable.lags, total)
         if isfinite(total):
             watch = watched(watch, step.stable.labels, total, elapsed, cv2, rules.tempo)
-    gate = Gate(step.at, history, delays, watch, trial)
-    if trial is None:
-        return gate
-    return Gate(step.at, history, delays, watch, _advanced(gate, trial, rules, step, elapsed))
+    gate = Gate(step.at, history, delays, lateness, watch, trial)
+    return gate if trial is None else changed(gate, trial=_advanced(gate, trial, rules, step, elapsed))
 
 
 def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float) -> Trial:
@@ -61,10 +68,17 @@ def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float
         if first is None and (canary.predictions > 0 or canary.labels > 0):
             first = step.at
         nan = not isfinite(canary.total[0]) and (stable is None or isfinite(stable.total[0]))
-    age = -1.0 if first is None else step.at - first - rules.warmup
-    ripe, fit = _ripe(gate, rules, step, age), None
+    age = min(-1.0 if first is None else step.at - first - rules.warmup, step.settled)
+    shares, alike, lacks = _alike(gate, trial.shares, rules, step, elapsed)
+    ripe, fit = alike and _ripe(gate, rules, step, age), None
+    trial = changed(trial, shares=shares)
     if trial.scale.cohorts is not None:
-        trial, ripe, fit = _by_age(trial, trial.scale.cohorts, ripe, min(age, step.settled), step.at - elapsed)
+        age = age if alike else min(age, step.at - shares.since)
+        trial, ripe, fit = _by_age(trial, trial.scale.cohorts, ripe, age, step.at - elapsed)
+    elif trial.whole is not None:
+        ripe, whole = _leaning(gate, rules, ripe, age, lacks)
+        since = step.at - elapsed if trial.whole_since is None else trial.whole_since
+        trial = changed(trial, whole_since=since if whole else None)
     poisoned = _poisoned(trial.scale, step)
     if poisoned or gate.watch.frozen or not ripe:
         trial = changed(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=trial.empty)
@@ -84,6 +98,22 @@ def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float
     return trial if stable is None or canary is None else closed(trial, rules, step.at)
 
 
+def _alike(gate: Gate, shares: Shares, rules: Rules, step: Step, elapsed: float) -> tuple[Shares, bool, list[Lack]]:
+    """Whether labels of now were made at one share of the traffic, as far as it is told how old they are; and which
+    ones either arm lacks."""
+    if not rules.lag_edges:
+        return shares, True, []
+    if (step.canary is None) is not (step.stable is None):
+        shares = unseen(shares)
+    elif step.canary is not None and step.stable is not None:
+        predictions = step.canary.predictions, step.stable.predictions
+        shares = shared(shares, step.at, elapsed, *predictions, rules.tempo.fast)
+    found, counts = lacking(shares, rules.lag_edges, step.at), gate.delays.counts
+    if not found:
+        return shares, True, found
+    return recent(shares, found, counts), apart(shares, found, counts) <= MOST_OLDER, found
+
+
 def _sample(trial: Trial, rules: Rules, delta: Delta | None) -> Sample | None:
     return None if delta is None else sample_of(trial, rules, delta)
 
@@ -92,13 +122,17 @@ def _by_age(trial: Trial, cohorts: Cohorts, ripe: bool, age: float, start: float
     """Whether anything may be compared of what came since `start`, and which strata, None: all or nothing.
 
     `ripe`: labels of any age may. Until then those may that are of predictions of the last `age` seconds, and once they
-    are nearly all of stable's the trial is told that blocks are whole.
+    are nearly all of stable's, and of its loss, the trial is told that blocks are whole.
     """
     fit, whole = None, ripe
     if not ripe:
-        fit, usual = cohorts.fit(age), trial.forecast.labels
-        known, all_ = float(usual[fit].sum()), float(usual.sum())
-        ripe, whole = known > 0, known > 0 and known >= (1 - MOST_OLDER) * all_
+        fit = cohorts.fit(age)
+        ripe = bool(trial.forecast.labels[fit].any())
+        # Few late labels may be much of the loss.
+        whole = ripe and all(
+            float(usual[fit].sum()) >= (1 - MOST_OLDER) * float(usual.sum())
+            for usual in (trial.forecast.labels, trial.forecast.total)
+        )
     since = start if trial.whole_since is None else trial.whole_since
     return changed(trial, whole_since=since if whole else None), ripe, fit
 
@@ -121,10 +155,24 @@ def _poisoned(scale: Scale, step: Step) -> bool:
 
 def _ripe(gate: Gate, rules: Rules, step: Step, age: float) -> bool:
     """Whether labels of now are of predictions of the last `age` seconds, made at the shares of now."""
-    if age <= 0 or step.settled < 0:
+    if age <= 0:
         return False
-    age = min(age, step.settled)
     if not rules.lag_edges:
         return age >= rules.delay
     lags = step.stable.lags if step.stable is not None else None
     return mature(gate.delays, lags, rules.lag_edges, age)
+
+
+def _leaning(gate: Gate, rules: Rules, ripe: bool, age: float, lacks: list[Lack]) -> tuple[bool, bool]:
+    """Whether labels of now may be compared, and whether they speak for a canary too.
+
+    Few late labels may be much of the loss. Where it lacks bad ones the canary looks better than it is: that it is
+    worse may be seen all the same. Where it lacks good ones, or has too many bad ones, nothing may.
+    """
+    if not ripe or not rules.lag_edges:
+        return ripe, ripe
+    counts, lateness = gate.delays.counts, gate.lateness
+    first = lateness.bias(counts, older_shares(rules.lag_edges, age))
+    leans = [first, *(one.part * lateness.bias(counts, one.older) for one in lacks)]
+    most = MOST_BIAS * rules.margin
+    return min(leans) >= -most, max(leans) <= most

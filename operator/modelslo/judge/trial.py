@@ -20,6 +20,7 @@ from modelslo.judge.history import Forecast, History
 from modelslo.judge.increments import Delta
 from modelslo.judge.noise import Noise
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
+from modelslo.judge.shares import Shares
 from modelslo.judge.tempering import Tempering, tempering_of
 from modelslo.judge.wagers import Sample, Spread, Wagers, wagers
 
@@ -43,11 +44,12 @@ class Trial:
     contrast: Contrast = field(default_factory=Contrast)
     e: EValues = field(default_factory=EValues)
     first_prediction: float | None = None
+    shares: Shares = field(default_factory=Shares)
     began: float | None = None  # the first block
     closed: float | None = None  # the newest
     canary_nan: bool = False
     ripe: bool = False
-    # Where cohorts are told apart: the blocks that a promotion rests on, and since when they are of all ages.
+    # Where it is told how old labels are: the blocks that a promotion rests on, and since when they are of all ages.
     whole: Contrast | None = None
     whole_since: float | None = None
 
@@ -94,7 +96,7 @@ def trial_of(rules: Rules, history: History) -> Trial:
         tempering=tempering_of(history.scales, rules.tempo.windows[0])
         if scale.data is Data.HISTOGRAM
         else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows[0]),
-        whole=None if scale.cohorts is None else Contrast(),
+        whole=Contrast() if rules.lag_edges or scale.cohorts is not None else None,
     )
 
 

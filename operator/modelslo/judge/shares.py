@@ -1,0 +1,155 @@
+"""The canary's share of the traffic changes: its labels are then younger, or older, than stable's (section 3.7).
+
+With survival S of the label delays, rho_j the odds canary : stable of the predictions in stretch j of the rollout, and
+m_j the part of stable's labels of now that are of it, both arms' labels are of the same age but for
+
+    TV = 1/2 sum_j m_j |rho_j / sum_i m_i rho_i - 1|,
+
+the total variation distance of their ages. Where the canary had no traffic before its first prediction that is the
+share of stable's labels that are older: the rule of the study is this one for a share that changes once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import sqrt
+from typing import Final
+
+from modelslo.judge.betting import Array
+from modelslo.judge.changed import changed
+from modelslo.judge.maturity import older_shares
+
+# A window of predictions is of another share when it is off by so many standard errors, predictions and odds.
+_STANDARD_ERRORS: Final = 4.0
+_PREDICTIONS: Final = 2.0
+_ODDS: Final = 1.25
+_LEAST_PREDICTIONS: Final = 50.0
+_MOST_STRETCHES: Final = 16
+_PRIOR_WINDOWS: Final = 2.0
+_PRIOR: Final = 2.0
+_MOST_TERM: Final = 4.0
+_FORGOTTEN: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Predictions of both arms since some time (s)."""
+
+    since: float
+    canary: float = 0.0
+    stable: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.canary + self.stable
+
+    @property
+    def odds(self) -> float:
+        return (self.canary + 0.5) / (self.stable + 0.5)
+
+    def add(self, canary: float, stable: float) -> Counted:
+        return Counted(self.since, self.canary + canary, self.stable + stable)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Stretches of one share each, the newest last, and the window that is being counted.
+
+    ``terms`` of ``number`` windows tell by how much counts scatter more than independent predictions would. ``broken``:
+    an arm was not seen, so that its next increment is of a longer time.
+    """
+
+    stretches: tuple[Counted, ...] = ()
+    window: Counted | None = None
+    terms: float = 0.0
+    number: int = 0
+    broken: bool = False
+
+    @property
+    def since(self) -> float:
+        """When the share of now began; it did so with the rollout where it has not changed."""
+        return self.stretches[-1].since if len(self.stretches) > 1 else float("-inf")
+
+
+def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: float, span: float) -> Shares:
+    """Takes the predictions of both arms in the last `elapsed` seconds before `at`; windows last `span` seconds."""
+    if shares.broken:
+        return Shares(shares.stretches, shares.window, shares.terms, shares.number)
+    now = Counted(at - elapsed, canary, stable)
+    if not shares.stretches:
+        # That there is a first prediction is no sample of how many there are.
+        return changed(shares, stretches=(Counted(now.since),)) if canary > 0 else shares
+    *before, newest = shares.stretches
+    window = now if shares.window is None else shares.window.add(canary, stable)
+    off, scatter = _off(newest, window)
+    limit = _STANDARD_ERRORS * sqrt(scatter * _overdispersion(shares)) + _PREDICTIONS
+    if newest.total >= _LEAST_PREDICTIONS and off > limit and not 1 / _ODDS < window.odds / newest.odds < _ODDS:
+        return changed(shares, stretches=(*shares.stretches, now)[-_MOST_STRETCHES:], window=None)
+    if at - window.since < span:
+        return changed(shares, window=window)
+    terms, number = shares.terms, shares.number
+    if newest.total >= _LEAST_PREDICTIONS and scatter > 0:
+        # A change in the middle of a window is no scatter.
+        terms, number = terms + min(off * off / scatter, _MOST_TERM * _overdispersion(shares)), number + 1
+    return Shares((*before, newest.add(window.canary, window.stable)), None, terms, number)
+
+
+def unseen(shares: Shares) -> Shares:
+    """An arm is missing."""
+    return changed(shares, broken=True)
+
+
+def _off(usual: Counted, window: Counted) -> tuple[float, float]:
+    """By how many predictions the canary's are off, and the variance of that if each is sent at random."""
+    share = (usual.canary + 1.0) / (usual.total + 2.0)
+    scatter = window.total * share * (1 - share) * (1 + window.total / (usual.total + 2.0))
+    return abs(window.canary - window.total * share), scatter
+
+
+def _overdispersion(shares: Shares) -> float:
+    return max(1.0, (_PRIOR_WINDOWS * _PRIOR + shares.terms) / (_PRIOR_WINDOWS + shares.number))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lack:
+    """The share changed: ``older`` (J,) is the part of the labels of each delay from before, and ``part`` that of them
+    that the canary lacks compared with stable; below 0: that it has too many. ``odds``: before over behind it."""
+
+    older: Array
+    odds: float
+
+    @property
+    def part(self) -> float:
+        return max(-1.0, 1.0 - self.odds)
+
+
+def lacking(shares: Shares, edges: tuple[float, ...], at: float) -> list[Lack]:
+    """The changes of the share so far, the oldest first, as labels of now see them."""
+    return [
+        Lack(older_shares(edges, at - after.since), before.odds / after.odds)
+        for before, after in pairwise(shares.stretches)
+    ]
+
+
+def apart(shares: Shares, found: list[Lack], counts: Array) -> float:
+    """Total variation distance, 0 to 1, between the ages of both arms' labels of now, by what is `found` lacking.
+
+    `counts` (J,) are stable's delays. What came before the first prediction is not in it.
+    """
+    if not found:
+        return 0.0
+    total = float(counts.sum())
+    if not total > 0:
+        return 1.0
+    older = [0.0, *(float(counts.dot(one.older)) / total for one in found), 1.0]
+    parts = [(more - less, one.odds) for (less, more), one in zip(pairwise(older), shares.stretches, strict=True)]
+    mean = sum(part * odds for part, odds in parts)
+    return sum(part * abs(odds / mean - 1.0) for part, odds in parts) / 2 if mean > 0 else 1.0
+
+
+def recent(shares: Shares, found: list[Lack], counts: Array) -> Shares:
+    """Without the stretches that no label is of any more."""
+    least = _FORGOTTEN * float(counts.sum())
+    gone = sum(float(counts.dot(one.older)) < least for one in found)
+    return changed(shares, stretches=shares.stretches[gone:]) if gone else shares

@@ -1,0 +1,103 @@
+"""When the canary's share changes, its labels are of another age than stable's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelslo.judge.betting import Array
+from modelslo.judge.shares import Counted, Shares, apart, lacking, recent, shared, unseen
+
+DT = 30.0
+SPAN = 300.0
+EDGES = (60.0, 600.0, 1800.0, 3600.0)
+
+
+def run(predictions: Iterable[tuple[float, float]], shares: Shares | None = None, at: float = 0.0) -> Shares:
+    """One scrape of (canary, stable) after the other."""
+    found = shares or Shares()
+    for canary, stable in predictions:
+        at += DT
+        found = shared(found, at, DT, canary, stable, SPAN)
+    return found
+
+
+def at_random(chance: np.random.Generator, rate: float, share: float, scrapes: int) -> list[tuple[float, float]]:
+    return [(float(chance.poisson(rate * share)), float(chance.poisson(rate * (1 - share)))) for _ in range(scrapes)]
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [2.0, 30.0, 1000.0])
+def test_chance_is_no_change(rate: float, share: float) -> None:
+    chance = np.random.default_rng(3)
+    changes = [len(run(at_random(chance, rate, share, 2880)).stretches) - 1 for _ in range(10)]
+    assert sum(changes) <= 4, changes  # in ten days, and to odds that are hardly others
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.01, 0.05), (0.05, 0.25), (0.25, 0.5), (0.5, 0.05)])
+def test_a_step_is_seen_within_minutes(before: float, after: float) -> None:
+    chance = np.random.default_rng(4)
+    for _ in range(10):
+        usual = run(at_random(chance, 150.0, before, 60))
+        now = run(at_random(chance, 150.0, after, 20), usual, 60 * DT)
+        assert 60 * DT <= now.since <= 70 * DT
+        assert now.stretches[-1].odds == pytest.approx(after / (1 - after), rel=0.4)
+
+
+def test_clusters_of_predictions_are_no_change() -> None:
+    """Ten of one user at once."""
+    chance = np.random.default_rng(5)
+    found = run([(10 * a, 10 * b) for a, b in at_random(chance, 6.0, 0.25, 2880)])
+    # What is taken for one is so rare and short that hardly any label is of it
+    assert len(found.stretches) <= 3
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_an_arm_that_is_missing_is_no_change(seen: list[bool]) -> None:
+    """Its next increment is of all the time in between."""
+    found, at, waiting = run([(10.0, 90.0)] * 60), 60 * DT, 0
+    for one in [*seen, True, True]:
+        at += DT
+        waiting += 1
+        if not one:
+            found = unseen(found)
+            continue
+        found, waiting = shared(found, at, DT, 10.0 * waiting, 90.0, SPAN), 0
+    assert len(found.stretches) == 1
+
+
+def of(*stretches: tuple[float, float, float]) -> Shares:
+    return Shares(tuple(Counted(*one) for one in stretches))
+
+
+def distance(shares: Shares, counts: Array, at: float) -> float:
+    return apart(shares, lacking(shares, EDGES, at), counts)
+
+
+def test_from_nothing_to_something_it_is_the_part_of_the_labels_from_before() -> None:
+    """The study's rule for the first prediction."""
+    counts = np.array([500.0, 300.0, 150.0, 50.0, 0.0])
+    shares = of((0.0, 0.0, 1e9), (5000.0, 1e6, 9e6))
+    for age, older in ((600.0, 0.2), (1800.0, 0.05), (3600.0, 0.0)):
+        assert distance(shares, counts, 5000.0 + age) == pytest.approx(older, abs=1e-3)
+
+
+def test_the_same_share_again_is_none_apart() -> None:
+    counts = np.array([500.0, 300.0, 150.0, 50.0, 0.0])
+    assert distance(of((0.0, 1e6, 9e6), (5000.0, 2e6, 18e6)), counts, 5100.0) == pytest.approx(0.0, abs=1e-5)
+    # From 10 to 50 %: of labels that are half from before, a ninth as many of those are the canary's
+    assert distance(of((0.0, 1e6, 9e6), (5000.0, 1e6, 1e6)), np.array([0.5, 0.5, 0.0, 0.0, 0.0]), 5060.0) == (
+        pytest.approx(0.4, abs=1e-3)
+    )
+
+
+def test_stretches_that_no_label_is_of_are_forgotten() -> None:
+    shares, counts = of((0.0, 10.0, 90.0), (1000.0, 50.0, 50.0), (9000.0, 10.0, 90.0)), np.array([9.0, 1, 0, 0, 0])
+    found = lacking(shares, EDGES, 9100.0)
+    assert recent(shares, found, counts).stretches == shares.stretches[1:]
+    found = lacking(shares, EDGES, 20000.0)
+    assert recent(shares, found, counts).stretches == shares.stretches[2:]
