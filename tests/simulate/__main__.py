@@ -1,4 +1,4 @@
-"""python -m tests.simulate report | trace KIND NUMBER | kinds"""
+"""python -m tests.simulate report | mixed | trace KIND NUMBER | kinds"""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Final
 
 from tests.simulate.kind import Kind
 from tests.simulate.kinds import KINDS, choose
+from tests.simulate.mixed import by_sort, mixed
+from tests.simulate.mixed import run as run_mixed
 from tests.simulate.report import Order, run
 from tests.simulate.tables import report_text, table
 from tests.simulate.trace import build
@@ -39,6 +41,32 @@ def _trace(arguments: argparse.Namespace) -> None:
         print(json.dumps(line, allow_nan=False, separators=(",", ":")))
 
 
+def _mixed(arguments: argparse.Namespace) -> None:
+    rows = run_mixed(arguments.traces, arguments.seed, arguments.decider, arguments.jobs)
+    head = ("sort", "n", "rolled back", "promoted", "wrong", "in an incident", "retrained")
+    print(
+        table(
+            head,
+            [
+                [
+                    sort,
+                    str(len(found)),
+                    str(found.rolled_back.x),
+                    str(found.promoted.x),
+                    str(found.false_rollback.x + found.false_promote.x),
+                    str(found.in_incident.x),
+                    str(found.false_retrain.x),
+                ]
+                for sort, found in by_sort(rows)
+            ],
+            left=1,
+        )
+    )
+    for row in rows:
+        if row.count.false_rollback or row.count.false_promote:
+            print(f"\n{row.canary} after {row.canary_at:g} min, {row.labels} labels: {mixed(row.number, row.seed)}")
+
+
 def _described(kind: Kind) -> list[str]:
     canary = f"{kind.ratio:.3g}" if kind.has_canary else ""
     return [
@@ -63,6 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="judge many traces; print counts per kind and the goals of the study")
     trace = commands.add_parser("trace", help="print the JSON lines of one trace")
     kinds = commands.add_parser("kinds", help="list the kinds")
+    other = commands.add_parser(
+        "mixed", help="judge kinds that are put together at random; print counts, and what is wrong"
+    )
+    other.set_defaults(do=_mixed)
     report.set_defaults(do=_report)
     trace.set_defaults(do=_trace)
     kinds.set_defaults(do=_kinds)
@@ -71,14 +103,18 @@ def _parser() -> argparse.ArgumentParser:
     for command in (report, kinds):
         command.add_argument("--kinds", nargs="+", default=["*"], metavar="GLOB", help="names of kinds (default: all)")
         command.add_argument("--group", choices=_GROUPS)
-    for command in (report, trace):
+    for command in (report, trace, other):
         command.add_argument("--seed", type=int, default=0)
     trace.add_argument("--mode", choices=MODES, default="histogram")
     report.add_argument("--mode", choices=(*MODES, "all"), default="histogram")
     report.add_argument("--traces", type=int, default=20, help="of every kind (default: 20)")
-    report.add_argument("--jobs", type=int, default=2)
+    other.add_argument("--traces", type=int, default=60, help="in all (default: 60)")
     report.add_argument("--output", type=Path, help="keep the outcome of every trace here, and resume from it")
-    report.add_argument("--decider", default="modelslo", help="modelslo (default), hold, ztest, or command:PROGRAM ...")
+    for command in (report, other):
+        command.add_argument("--jobs", type=int, default=2)
+        command.add_argument(
+            "--decider", default="modelslo", help="modelslo (default), hold, ztest, or command:PROGRAM"
+        )
     return parser
 
 

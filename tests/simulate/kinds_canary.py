@@ -38,6 +38,7 @@ _NO_PROMOTION: Final[frozenset[Action]] = frozenset({"rollback", "hold"})
 _HOLD: Final[frozenset[Action]] = frozenset({"hold"})
 
 _RAMP: Final = ((0.0, 0.01), (0.25, 0.05), (0.75, 0.25), (1.5, 0.5))
+_STEEP: Final = ((0.0, 0.013), (0.6, 0.337), (1.5, 0.569))
 _MEDIUM: Final = Clusters(size=4.0, spread=240.0, variance=0.5)
 
 # Means of 1 over the mix: the SLO level is set on the whole.
@@ -315,6 +316,21 @@ EXTRA: Final = (
     Kind(
         "wide-lognormal-better", "extra", "lognormal of sigma 1.6, 30 % better", _NO_ROLLBACK,
         loss=WIDE_LOGNORMAL, effect=Effect(0.7), rate=2.0, split=((0.0, 0.5),),
+    ),
+    Kind(
+        "lag-loss-boundary", "extra", "worse by the margin, and the worse the prediction, the later its label", _HOLD,
+        effect=Effect(1.1), lag=Lag("loss", 1280.0), rate=4.0, split=((0.0, 0.3),), dt=60.0, history=(120, 240),
+        hours=16.0,
+    ),
+    Kind(
+        "lag-loss-ramp-boundary", "extra", "the same, while its share goes from 1 to 57 %", _HOLD,
+        effect=Effect(1.1), lag=Lag("loss", 1280.0), rate=6.0, split=_STEEP, loss=LOGNORMAL, dt=60.0,
+        history=(120, 240), hours=16.0,
+    ),
+    Kind(
+        "lag-loss-ramp-worse", "extra", "1.32 x in such a ramp: the young canary looks good after each step", _ROLLBACK,
+        effect=Effect(1.32), lag=Lag("loss", 1280.0), rate=10.0, split=_STEEP, loss=LOGNORMAL, dt=60.0,
+        history=(120, 240), hours=16.0,
     ),
     Kind(
         "old-labels-mixed", "extra", "labels of a better time before the rollout are still arriving", _NO_ROLLBACK,

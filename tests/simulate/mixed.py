@@ -6,10 +6,15 @@ of them must not be rolled back or must not be promoted; one third is worse by e
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Final, Literal, TypeVar
 
 import numpy as np
 
+from tests.simulate.deciders import decider
+from tests.simulate.drive import Row, drive
 from tests.simulate.kind import Clusters, Effect, Faults, Gap, Kind, Passing, Reset, Segment
 from tests.simulate.lag import Lag, LagLaw
 from tests.simulate.losses import (
@@ -23,6 +28,7 @@ from tests.simulate.losses import (
     SQUARED,
     ZEROS,
 )
+from tests.simulate.results import Results
 from tests.simulate.words import ARMS, Action, Arm
 
 T = TypeVar("T")
@@ -99,6 +105,23 @@ def mixed(number: int, seed: int = 0) -> Kind:
         margin=margin,
         slo=1.6,
     )
+
+
+def judged(number: int, seed: int = 0, name: str = "modelslo") -> Row:
+    """How the trace of this kind ends."""
+    return drive(mixed(number, seed), number, decider(name), seed=seed, name=name)
+
+
+def run(traces: int, seed: int = 0, name: str = "modelslo", jobs: int = 2) -> list[Row]:
+    """The first `traces` of them."""
+    with ProcessPoolExecutor(jobs) as pool:
+        return list(pool.map(partial(judged, seed=seed, name=name), range(traces), chunksize=4))
+
+
+def by_sort(rows: Sequence[Row]) -> Iterator[tuple[Sort, Results]]:
+    """Rows in the order of their numbers."""
+    for number, sort in enumerate(SORTS):
+        yield sort, Results(tuple(row for row in rows if row.number % len(SORTS) == number))
 
 
 def _effect(dice: _Dice, sort: Sort, margin: float) -> Effect:

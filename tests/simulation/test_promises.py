@@ -18,6 +18,7 @@ from modelslo.backtest.replay import Replay
 from tests.simulate.deciders import Judge
 from tests.simulate.drive import Row, drive
 from tests.simulate.kinds import KINDS
+from tests.simulate.mixed import by_sort, run
 from tests.simulate.results import Results, Share
 from tests.simulate.words import Mode
 
@@ -112,6 +113,23 @@ def test_without_labels_nothing_is_decided(judged: Judged, kind: str) -> None:
 def test_nan_losses_that_the_client_drops_are_not_promoted(judged: Judged) -> None:
     found = judged("nan-dropped", 5)
     assert found.false_promote.x == 0
+
+
+def test_labels_that_come_the_later_the_worse_they_are_flatter_no_canary(judged: Judged) -> None:
+    """In a share that grows: after each step the canary has quick labels first."""
+    worse = judged("lag-loss-ramp-worse", 6)
+    assert (worse.rolled_back.x, worse.promoted.x) == (6, 0)
+    for kind in ("lag-loss-boundary", "lag-loss-ramp-boundary"):
+        found = judged(kind, 10)
+        assert kept(found.false_promote, RATE), (kind, found.false_promote)
+        assert kept(found.false_rollback, RATE), (kind, found.false_rollback)
+
+
+def test_kinds_that_nobody_thought_of_are_judged_as_promised() -> None:
+    for sort, found in by_sort(run(90)):
+        allowed = RATE if sort == "boundary" else ERRORS
+        assert kept(found.false_rollback, allowed), (sort, found.false_rollback)
+        assert kept(found.false_promote, allowed), (sort, found.false_promote)
 
 
 @pytest.mark.parametrize("kind", STABLE)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from modelslo.judge.betting import Array
 from modelslo.judge.shares import Counted, Shares, apart, lacking, recent, shared, unseen
+from tests.unit.judge.series import RIPE, Rollout
 
 DT = 30.0
 SPAN = 300.0
@@ -101,3 +102,21 @@ def test_stretches_that_no_label_is_of_are_forgotten() -> None:
     assert recent(shares, found, counts).stretches == shares.stretches[1:]
     found = lacking(shares, EDGES, 20000.0)
     assert recent(shares, found, counts).stretches == shares.stretches[2:]
+
+
+def test_behind_a_step_of_the_share_nothing_is_compared_until_labels_are_of_it() -> None:
+    """Its labels are quicker than stable's until then."""
+    # Given labels after 20 minutes, and a canary that has been compared for a while
+    rollout = Rollout(history=120)
+    rollout.run(RIPE + 60, n_s=60, n_c=4, lag=1200.0)
+    compared = rollout.blocks
+    assert compared > 5
+    # When its share goes from 6 to 40 %
+    rollout.run(5, n_s=60, n_c=40, lag=1200.0)
+    seen = rollout.blocks
+    assert seen - compared <= 3
+    # Then blocks begin again when nearly all labels are of predictions of then
+    rollout.run(20, n_s=60, n_c=40, lag=1200.0)
+    assert rollout.blocks == seen
+    rollout.run(60, n_s=60, n_c=40, lag=1200.0)
+    assert rollout.blocks > seen
