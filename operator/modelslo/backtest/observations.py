@@ -147,8 +147,12 @@ def _counters(rules: Rules, arm: Mapping[str, Any]) -> Counters:
     if len(delays) != len(rules.lag_edges) + 1:
         raise ValueError
     values += delays
-    squares = _array([row["loss_sumsq"] for row in rows]) if rules.has_squares else None
-    return Counters(_array(values), _array([row["loss_sum"] for row in rows]), squares, len(delays))
+    end = len(values)
+    sums = [row["loss_sum"] for row in rows]
+    squares = [row["loss_sumsq"] for row in rows] if rules.has_squares else []
+    found = _array(values + sums + squares)
+    of_squares = found[end + len(sums) :] if rules.has_squares else None
+    return Counters(found[:end], found[end : end + len(sums)], of_squares, len(delays))
 
 
 def _array(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:

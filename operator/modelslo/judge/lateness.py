@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from modelslo.judge.betting import Array
+from modelslo.judge.changed import changed
 
 _LEAST_SCRAPES: Final = 20
 _STANDARD_ERRORS: Final = 2.0
@@ -27,7 +28,7 @@ _SHARED: Final = 1.5
 _SINGULAR: Final = 1e-9
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Lateness:
     """Weighted sums over ``number`` differences: of products of the labels by delay (J, J), of these with the loss
     (J,), and of the squared loss. ``labels`` (J,) and ``loss`` are those of the scrape before."""
@@ -43,13 +44,13 @@ class Lateness:
         """Takes stable's labels by delay (J,) and the sum of their losses of one scrape."""
         before = self.labels
         if not isfinite(loss):
-            return Lateness(None, 0.0, self.products, self.with_loss, self.squares, self.number)
+            return changed(self, labels=None)
         if before is None or len(before) != len(labels):
             kept = self if self.products is not None and len(self.products) == len(labels) else Lateness()
-            return Lateness(labels, loss, kept.products, kept.with_loss, kept.squares, kept.number)
+            return changed(kept, labels=labels, loss=loss)
         weight = float(labels.sum() + before.sum())
-        if weight <= 0:
-            return self
+        if weight <= 0 or weight == labels[0] + before[0]:  # none was late
+            return changed(self, labels=labels, loss=loss)
         step, change = labels - before, loss - self.loss
         scaled = step / weight
         products, with_loss = np.multiply.outer(scaled, step), scaled * change
