@@ -91,7 +91,7 @@ class FakeKube(Kube):
         if wanted != body["metadata"]["resourceVersion"]:
             raise ConflictError("the object has been modified", 409)
         merged = _merged(body, patch)
-        if not subresource and merged["spec"] != body["spec"]:
+        if not subresource and merged.get("spec") != body.get("spec"):
             merged["metadata"]["generation"] = body["metadata"].get("generation", 1) + 1
         return copy.deepcopy(self.put(resource, merged))
 
