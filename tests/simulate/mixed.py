@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from typing import Final, Literal, TypeVar
 
 import numpy as np
@@ -114,7 +115,7 @@ def judged(number: int, seed: int = 0, name: str = "modelslo") -> Row:
 
 def run(traces: int, seed: int = 0, name: str = "modelslo", jobs: int = 2) -> list[Row]:
     """The first `traces` of them."""
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         return list(pool.map(partial(judged, seed=seed, name=name), range(traces), chunksize=4))
 
 

@@ -115,18 +115,21 @@ def test_nan_losses_that_the_client_drops_are_not_promoted(judged: Judged) -> No
     assert found.false_promote.x == 0
 
 
-def test_labels_that_come_the_later_the_worse_they_are_flatter_no_canary(judged: Judged) -> None:
-    """In a share that grows: after each step the canary has quick labels first."""
-    worse = judged("lag-loss-ramp-worse", 6)
-    assert (worse.rolled_back.x, worse.promoted.x) == (6, 0)
-    for kind in ("lag-loss-boundary", "lag-loss-ramp-boundary"):
-        found = judged(kind, 10)
-        assert kept(found.false_promote, RATE), (kind, found.false_promote)
-        assert kept(found.false_rollback, RATE), (kind, found.false_rollback)
+def test_after_a_step_of_its_share_quick_labels_flatter_no_canary(judged: Judged) -> None:
+    found = judged("lag-loss-ramp-worse", 6)
+    assert (found.rolled_back.x, found.promoted.x) == (6, 0)
 
 
+@pytest.mark.parametrize("kind", ["lag-loss-boundary", "lag-loss-ramp-boundary"])
+def test_labels_that_come_the_later_the_worse_they_are_break_no_promise(judged: Judged, kind: str) -> None:
+    found = judged(kind, 6)
+    assert kept(found.false_promote, RATE), found.false_promote
+    assert kept(found.false_rollback, RATE), found.false_rollback
+
+
+@pytest.mark.timeout(240)  # twenty seconds where nothing else runs
 def test_kinds_that_nobody_thought_of_are_judged_as_promised() -> None:
-    for sort, found in by_sort(run(90)):
+    for sort, found in by_sort(run(24)):
         allowed = RATE if sort == "boundary" else ERRORS
         assert kept(found.false_rollback, allowed), (sort, found.false_rollback)
         assert kept(found.false_promote, allowed), (sort, found.false_promote)
