@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from math import isfinite, sqrt
 from typing import Final
 
 from modelslo.cli.doctor_finding import Finding, listed
@@ -12,6 +14,8 @@ from modelslo.judge.parameters import Parameters
 _BEYOND: Final = 0.05
 _LEAST_EDGES: Final = 10
 _SKEW: Final = 5.0
+# The standard deviation over the width of the bucket: a gamma law of shape 2 has 0.9, in buckets 1.8 wide.
+_NARROW: Final = 0.6
 
 
 def absent(look: Look, absence: Absence) -> Iterator[Finding]:
@@ -123,6 +127,29 @@ def buckets(look: Look, parameters: Parameters) -> Iterator[Finding]:
             f"{parameters.target:g}.",
             "Ten or more, at most a factor of two apart, up to ten times the target: "
             "modelslo.exporter.geometric_buckets makes them.",
+        )
+    yield from _wide(look)
+
+
+def _wide(look: Look) -> Iterator[Finding]:
+    """Whether losses vary by less than their buckets are wide: the judge cannot see where in a bucket they lie."""
+    edges = (0.0, *look.evidence.edges)
+    losses = [one.losses for one in look.evidence.increments if one.losses.buckets and isfinite(one.losses.total)]
+    count = sum(one.count for one in losses)
+    squares = [one.squares for one in losses if one.squares is not None]
+    if not count or len(squares) < len(losses):
+        return
+    mean = sum(one.total for one in losses) / count
+    place = bisect_left(edges, mean)
+    if not 0 < place < len(edges):
+        return
+    spread, width = sqrt(max(0.0, sum(squares) / count - mean * mean)), edges[place] - edges[place - 1]
+    if spread < _NARROW * width:
+        yield Finding(
+            False,
+            f"Losses vary by {spread:.3g} around {mean:.3g}, and the bucket there, {edges[place - 1]:.3g} to "
+            f"{edges[place]:.3g}, is {width:.3g} wide: the ratio of two versions may be read off by points.",
+            f"Make buckets no wider than {spread:.3g} there.",
         )
 
 

@@ -76,6 +76,20 @@ def test_perfect_health() -> None:
     assert page(look(spec()), parameters(spec()), ROLES, [])[-1] == "Nothing is wrong."
 
 
+@pytest.mark.parametrize(("deviation", "told"), [(0.06, True), (0.2, False)])
+def test_losses_that_vary_less_than_their_buckets_are_wide(deviation: float, told: bool) -> None:
+    """The judge would read ratios off by points."""
+    losses = Losses(100.0, 30.0, (0.0, 0.0, 0.0, 10.0, 90.0, *(0.0,) * 8), 100 * (0.3**2 + deviation**2))
+    seen = look(spec())
+    increments = tuple(replace(one, losses=losses) for one in seen.evidence.increments)
+    text = said(spec(), look(spec(), evidence={"increments": increments}))
+    expected = "note Losses vary by 0.06 around 0.3, and the bucket there, 0.246 to 0.418, is 0.172 wide"
+    assert (expected in text) is told
+    # Without squares nobody knows
+    increments = tuple(replace(one, losses=replace(losses, squares=None)) for one in seen.evidence.increments)
+    assert said(spec(), look(spec(), evidence={"increments": increments})) == ""
+
+
 def test_vetoes_are_shown_with_what_they_say_now() -> None:
     silent, stands, nought, broken = (
         VetoLook(Veto("labels-late", "lag > 900")),
@@ -173,7 +187,7 @@ def test_a_histogram_of_label_delays_that_is_not_there() -> None:
 def aged(counts: dict[float, float], seen: Look) -> tuple[Increment, ...]:
     """The increments with so many labels of each age."""
     return tuple(
-        replace(one, age=age, losses=replace(one.losses, count=count))
+        replace(one, age=age, losses=Losses(count, 0.3 * count, one.losses.buckets, 0.12 * count))
         for one in seen.evidence.increments
         for age, count in counts.items()
     )
