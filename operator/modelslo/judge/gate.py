@@ -108,10 +108,13 @@ def _alike(gate: Gate, shares: Shares, rules: Rules, step: Step, elapsed: float)
     elif step.canary is not None and step.stable is not None:
         predictions = step.canary.predictions, step.stable.predictions
         shares = shared(shares, step.at, elapsed, *predictions, rules.tempo.fast)
-    found, counts = lacking(shares, rules.lag_edges, step.at), gate.delays.counts
-    if not found:
-        return shares, True, found
-    return recent(shares, found, counts), apart(shares, found, counts) <= MOST_OLDER, found
+    if len(shares.stretches) < 2:
+        return shares, True, []
+    counts = gate.delays.counts
+    if not counts.any():  # how old labels are is not known so far
+        return shares, False, []
+    found = lacking(shares, counts, rules.lag_edges, step.at)
+    return recent(shares, found), apart(shares, found) <= MOST_OLDER, found
 
 
 def _sample(trial: Trial, rules: Rules, delta: Delta | None) -> Sample | None:

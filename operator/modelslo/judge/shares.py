@@ -75,7 +75,7 @@ class Shares:
 def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: float, span: float) -> Shares:
     """Takes the predictions of both arms in the last `elapsed` seconds before `at`; windows last `span` seconds."""
     if shares.broken:
-        return Shares(shares.stretches, shares.window, shares.terms, shares.number)
+        return changed(shares, broken=False)
     now = Counted(at - elapsed, canary, stable)
     if not shares.stretches:
         # That there is a first prediction is no sample of how many there are.
@@ -113,43 +113,42 @@ def _overdispersion(shares: Shares) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lack:
-    """The share changed: ``older`` (J,) is the part of the labels of each delay from before, and ``part`` that of them
-    that the canary lacks compared with stable; below 0: that it has too many. ``odds``: before over behind it."""
+    """The share changed: ``older`` (J,) is the part of the labels of each delay from before, ``late`` that of stable's
+    labels of now. ``odds``: before over behind it."""
 
     older: Array
+    late: float
     odds: float
 
     @property
     def part(self) -> float:
+        """Of its older labels the canary lacks this part compared with stable; below 0: it has too many."""
         return max(-1.0, 1.0 - self.odds)
 
 
-def lacking(shares: Shares, edges: tuple[float, ...], at: float) -> list[Lack]:
-    """The changes of the share so far, the oldest first, as labels of now see them."""
-    return [
-        Lack(older_shares(edges, at - after.since), before.odds / after.odds)
-        for before, after in pairwise(shares.stretches)
-    ]
+def lacking(shares: Shares, counts: Array, edges: tuple[float, ...], at: float) -> list[Lack]:
+    """The changes of the share so far, the oldest first, as labels of now see them; `counts` (J,) of stable's delays,
+    some at least."""
+    total = float(counts.sum())
+    found = []
+    for before, after in pairwise(shares.stretches):
+        older = older_shares(edges, at - after.since)
+        found.append(Lack(older, float(counts.dot(older)) / total, before.odds / after.odds))
+    return found
 
 
-def apart(shares: Shares, found: list[Lack], counts: Array) -> float:
+def apart(shares: Shares, found: list[Lack]) -> float:
     """Total variation distance, 0 to 1, between the ages of both arms' labels of now, by what is `found` lacking.
 
-    `counts` (J,) are stable's delays. What came before the first prediction is not in it.
+    What came before the first prediction is not in it.
     """
-    if not found:
-        return 0.0
-    total = float(counts.sum())
-    if not total > 0:
-        return 1.0
-    older = [0.0, *(float(counts.dot(one.older)) / total for one in found), 1.0]
-    parts = [(more - less, one.odds) for (less, more), one in zip(pairwise(older), shares.stretches, strict=True)]
+    late = [0.0, *(one.late for one in found), 1.0]
+    parts = [(more - less, one.odds) for (less, more), one in zip(pairwise(late), shares.stretches, strict=True)]
     mean = sum(part * odds for part, odds in parts)
     return sum(part * abs(odds / mean - 1.0) for part, odds in parts) / 2 if mean > 0 else 1.0
 
 
-def recent(shares: Shares, found: list[Lack], counts: Array) -> Shares:
+def recent(shares: Shares, found: list[Lack]) -> Shares:
     """Without the stretches that no label is of any more."""
-    least = _FORGOTTEN * float(counts.sum())
-    gone = sum(float(counts.dot(one.older)) < least for one in found)
+    gone = sum(one.late < _FORGOTTEN for one in found)
     return changed(shares, stretches=shares.stretches[gone:]) if gone else shares

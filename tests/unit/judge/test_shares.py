@@ -76,7 +76,7 @@ def of(*stretches: tuple[float, float, float]) -> Shares:
 
 
 def distance(shares: Shares, counts: Array, at: float) -> float:
-    return apart(shares, lacking(shares, EDGES, at), counts)
+    return apart(shares, lacking(shares, counts, EDGES, at))
 
 
 def test_from_nothing_to_something_it_is_the_part_of_the_labels_from_before() -> None:
@@ -98,10 +98,10 @@ def test_the_same_share_again_is_none_apart() -> None:
 
 def test_stretches_that_no_label_is_of_are_forgotten() -> None:
     shares, counts = of((0.0, 10.0, 90.0), (1000.0, 50.0, 50.0), (9000.0, 10.0, 90.0)), np.array([9.0, 1, 0, 0, 0])
-    found = lacking(shares, EDGES, 9100.0)
-    assert recent(shares, found, counts).stretches == shares.stretches[1:]
-    found = lacking(shares, EDGES, 20000.0)
-    assert recent(shares, found, counts).stretches == shares.stretches[2:]
+    found = lacking(shares, counts, EDGES, 9100.0)
+    assert recent(shares, found).stretches == shares.stretches[1:]
+    found = lacking(shares, counts, EDGES, 20000.0)
+    assert recent(shares, found).stretches == shares.stretches[2:]
 
 
 def test_behind_a_step_of_the_share_nothing_is_compared_until_labels_are_of_it() -> None:
@@ -120,3 +120,16 @@ def test_behind_a_step_of_the_share_nothing_is_compared_until_labels_are_of_it()
     assert rollout.blocks == seen
     rollout.run(60, n_s=60, n_c=40, lag=1200.0)
     assert rollout.blocks > seen
+
+
+def test_a_share_that_changes_before_the_first_label_is_known() -> None:
+    """A new model whose labels take hours: there is no law of the delays so far."""
+    rollout = Rollout(history=0)
+    for canary, scrapes in ((2, 60), (40, 60)):
+        for _ in range(scrapes):
+            rollout.now += 30.0
+            rollout.stable.serve([], predictions=60.0)
+            rollout.canary.serve([], predictions=float(canary))
+            rollout.look()
+    assert len(rollout.trial.shares.stretches) == 2
+    assert not rollout.trial.ripe
