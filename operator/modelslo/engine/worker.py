@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from modelslo.act.deployments import current_replica_set, scale
@@ -40,15 +41,12 @@ from modelslo.engine.state import ModelState, States
 from modelslo.engine.status import OutdatedError, StatusWriter
 from modelslo.engine.trouble import Trouble, TroubleReason, with_trouble
 from modelslo.engine.views import Model, Ref
-from modelslo.judge.judgement import Memory
-from modelslo.judge.parameters import Parameters
 from modelslo.observe.evidence import Evidence, ModelKey
 
 log = logging.getLogger(__name__)
 
 # Increments that are judged at once.
 _LONG: Final = 2000
-_Case = tuple[ModelSLOSpec, Parameters, ModelSLOStatus, Snapshot, Memory, Evidence, datetime]
 _OPERATIONS = {
     Action.PROMOTE: OperationType.PROMOTE,
     Action.ROLLBACK: OperationType.ROLLBACK,
@@ -70,14 +68,6 @@ class Parts:
     clock: Clock
     fights: Fights
     recorder: Recorder = field(default_factory=Recorder)
-
-
-async def _evaluated(*case: *_Case) -> Evaluation:
-    """A long history is judged beside the event loop, which has a Lease to renew: half a second a thousand cells."""
-    evidence = case[5]
-    if len(evidence.increments) < _LONG:
-        return evaluate(*case)
-    return await asyncio.to_thread(evaluate, *case)
 
 
 class Worker:
@@ -144,7 +134,12 @@ class Worker:
         now = datetime.fromtimestamp(tick, UTC)
         snapshot = self._parts.registry.snapshot(model)
         before = prepared(model.status, spec, plan.parameters, snapshot, now)
-        result = await _evaluated(spec, plan.parameters, before, snapshot, state.memory, evidence, now)
+        era = state.era
+        judging = partial(evaluate, spec, plan.parameters, before, snapshot, state.memory, evidence, now)
+        # A long history is judged beside the event loop, which has a Lease to renew: half a second a thousand cells.
+        result = judging() if len(evidence.increments) < _LONG else await asyncio.to_thread(judging)
+        if state.era is not era:
+            return  # the spec was changed meanwhile
         again = restarted_comparison(model.status, before)
         if state.replaying and result.judgement.problem is None:
             again, state.replaying = again or lost_history(before, result.judgement), False

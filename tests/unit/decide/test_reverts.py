@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,9 @@ LATER = NOW + timedelta(days=2)
 """Behind every cooldown."""
 
 
-def reverted(version: str = "v2", **change: object) -> Snapshot:
+def reverted(version: str = "v2", **change: Any) -> Snapshot:
     """Stable has its template of before, and the canary the one that was promoted."""
-    stable = replace(workload("fraud-stable", "v1", 3), template_manager="argocd-controller", **change)  # type: ignore[arg-type]
+    stable = replace(workload("fraud-stable", "v1", 3), template_manager="argocd-controller", **change)
     return replace(snapshot(version, 0), stable=stable)
 
 

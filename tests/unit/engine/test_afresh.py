@@ -16,7 +16,7 @@ from modelslo.engine import worker
 from modelslo.engine.afresh import lost_history, restarted_comparison
 from modelslo.engine.evaluate import Evaluation, evaluate
 from modelslo.judge.comparison import Compared
-from modelslo.judge.judgement import Judgement, Verdict
+from modelslo.judge.judgement import Judgement, Memory, Verdict
 from modelslo.observe.ask import Ask
 from modelslo.observe.evidence import Evidence, Increment, Losses
 from tests.unit.decide.make import NOW, judgement, rolling
@@ -248,3 +248,42 @@ def test_a_long_history_is_judged_beside_the_event_loop(monkeypatch: pytest.Monk
 
     asyncio.run(run())
     assert beside == {True: {True}, False: {False}}
+
+
+def test_what_was_judged_by_another_spec_meanwhile_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The history is judged beside the event loop, and the margin changes there."""
+    begun, changed = threading.Event(), threading.Event()
+    memories: list[Memory] = []
+
+    def slow(*case: Any) -> Evaluation:
+        if not begun.is_set() and len(case[5].increments) >= 300:
+            begun.set()
+            assert changed.wait(10)
+        if case[1].gate.margin == 0.07:
+            memories.append(case[4])
+        return evaluate(*case)
+
+    async def run() -> None:
+        # Given a history that is being judged
+        world = World()
+        world.observer = Labels(0.0)
+        body = copy.deepcopy(await rolled(world))
+        monkeypatch.setattr(worker, "evaluate", slow)
+        monkeypatch.setattr(worker, "_LONG", 300)
+        async with world.running():
+            await asyncio.to_thread(begun.wait, 10)
+            # When the margin changes
+            body["spec"]["rollout"]["gate"] = {"margin": "7%"}
+            body["metadata"]["generation"] += 1
+            world.kube.put(MODELSLOS, body)
+            await world.clock.advance(0.3)
+            changed.set()
+            for _ in range(1000):  # real time: a thread is at work
+                if memories:
+                    break
+                await asyncio.sleep(0.01)
+                await world.clock.advance(1)
+
+    asyncio.run(run())
+    # Then nothing of it is known to what is judged by the new one
+    assert (memories[0].judged_since, memories[0].versions) == (None, (None, None))
