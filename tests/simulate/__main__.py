@@ -63,8 +63,11 @@ def _mixed(arguments: argparse.Namespace) -> None:
         )
     )
     for row in rows:
-        if row.count.false_rollback or row.count.false_promote:
-            print(f"\n{row.canary} after {row.canary_at:g} min, {row.labels} labels: {mixed(row.number, row.seed)}")
+        if row.count.wrong:
+            retrained = "" if row.retrain_at is None else f", retrain after {row.retrain_at:g} min"
+            when = "" if row.canary_at is None else f" after {row.canary_at:g} min"
+            what = f"{row.canary or 'held'}{when}{retrained}, {row.labels} labels, by {row.mode}"
+            print(f"\n{what}: {mixed(row.number, row.seed)}")
 
 
 def _described(kind: Kind) -> list[str]:

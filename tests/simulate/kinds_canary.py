@@ -333,6 +333,30 @@ EXTRA: Final = (
         history=(120, 240), hours=16.0,
     ),
     Kind(
+        "sharp-edge-boundary", "extra", "worse by the margin; no loss is below 0.6, in the middle of a bucket", _HOLD,
+        effect=Effect(1.1), loss=PARETO, edge_scale=1.15, rate=3.0, split=((0.0, 0.4),), dt=60.0, history=(120, 240),
+        hours=16.0,
+    ),
+    Kind(
+        "two-humps-boundary", "extra", "worse by the margin; two humps, each narrower than its bucket", _HOLD,
+        effect=Effect(1.1), loss=BIMODAL, edge_ratio=2.0, edge_scale=1.3, rate=3.0, split=((0.0, 0.4),), dt=60.0,
+        history=(120, 240), hours=16.0,
+    ),
+    Kind(
+        "narrow-boundary", "extra", "worse by the margin; losses vary by less than their buckets are wide", _HOLD,
+        effect=Effect(1.1), loss=NEAR_CONSTANT, edge_scale=1.5, rate=1.5, split=((0.0, 0.4),), dt=60.0,
+        history=(120, 240), hours=16.0,
+    ),
+    Kind(
+        "narrow-same", "extra", "such losses, no change", _NO_ROLLBACK,
+        loss=NEAR_CONSTANT, edge_scale=1.5, rate=1.5, split=((0.0, 0.4),), dt=60.0, history=(120, 240),
+    ),
+    Kind(
+        "narrow-rare", "extra", "such losses, 1.13 x worse by one in ninety that is 12 times as large", _NO_PROMOTION,
+        effect=Effect(rare=(0.0113, 12.5)), loss=NEAR_CONSTANT, edge_scale=1.5, rate=1.5, split=((0.0, 0.4),), dt=60.0,
+        history=(120, 240),
+    ),
+    Kind(
         "old-labels-mixed", "extra", "labels of a better time before the rollout are still arriving", _NO_ROLLBACK,
         lag=Lag("exponential", 1800.0), rate=2.0, split=((0.0, 0.25),), history=(480, 480),
         incidents=(Passing(at=(-3.0, -2.5), minutes=(150.0, 150.0), factor=(0.6, 0.7)),), slo=1.4,

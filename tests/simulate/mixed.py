@@ -16,7 +16,7 @@ import numpy as np
 
 from tests.simulate.deciders import decider
 from tests.simulate.drive import Row, drive
-from tests.simulate.kind import Clusters, Effect, Faults, Gap, Kind, Passing, Reset, Segment
+from tests.simulate.kind import Clusters, Effect, Faults, Gap, Kind, Passing, Reset, Segment, Wander
 from tests.simulate.lag import Lag, LagLaw
 from tests.simulate.losses import (
     BIMODAL,
@@ -27,16 +27,23 @@ from tests.simulate.losses import (
     NEAR_CONSTANT,
     PARETO,
     SQUARED,
+    WIDE_LOGNORMAL,
+    WILD_PARETO,
     ZEROS,
+    Loss,
 )
 from tests.simulate.results import Results
-from tests.simulate.words import ARMS, Action, Arm
+from tests.simulate.words import ARMS, Action, Arm, Mode
 
 T = TypeVar("T")
 Sort = Literal["harmless", "worse", "boundary"]
 SORTS: Final[tuple[Sort, ...]] = ("harmless", "worse", "boundary")
 
-_LOSSES: Final = (EXPONENTIAL, LOGNORMAL, GAMMA, NEAR_CONSTANT, PARETO, SQUARED, ZEROS, BIMODAL, BINARY)
+_LOSSES: Final = (
+    *(EXPONENTIAL, LOGNORMAL, GAMMA, NEAR_CONSTANT, PARETO, SQUARED, ZEROS, BIMODAL, BINARY),
+    *(WIDE_LOGNORMAL, WILD_PARETO, Loss("gamma", 100.0), Loss("pareto", 4.0)),
+)
+_MODES: Final[tuple[Mode, ...]] = (*("histogram",) * 6, "squares", "sums")
 _RIGHT: Final[dict[Sort, frozenset[Action]]] = {
     "harmless": frozenset({"promote", "hold"}),
     "worse": frozenset({"rollback", "hold"}),
@@ -90,16 +97,17 @@ def mixed(number: int, seed: int = 0) -> Kind:
         day=dice.one(0.1, 0.7) if dice.perhaps(0.3) else 0.0,
         loss=loss,
         typical=dice.one(0.02, 0.08) if loss is BINARY else dice.scale(1e-3, 1e3),
-        edge_ratio=dice.one(1.4, 2.0),
+        edge_ratio=dice.one(1.25, 2.0),
         edge_scale=1.0 if loss is BINARY else dice.scale(0.4, 2.5),
         segments=segments,
         named=dice.perhaps(0.8) if _alike(segments) else True,
         lag=lag,
         coverage=dice.one(0.4, 1.0) if dice.perhaps(0.3) else 1.0,
-        effect=_effect(dice, sort, margin),
+        effect=_effect(dice, sort, margin, loss is not BINARY, segments),
         clusters=Clusters(dice.one(1.5, 4.0), dice.one(30.0, 240.0), dice.one(0.05, 0.2))
         if dice.perhaps(0.25)
         else None,
+        wander=Wander(dice.one(0.03, 0.15), dice.one(0.3, 2.0), shared=True) if dice.perhaps(0.15) else None,
         season=season,
         incidents=_incidents(dice, hours) if dice.perhaps(0.2) else (),
         faults=_faults(dice, hours),
@@ -110,7 +118,12 @@ def mixed(number: int, seed: int = 0) -> Kind:
 
 def judged(number: int, seed: int = 0, name: str = "modelslo") -> Row:
     """How the trace of this kind ends."""
-    return drive(mixed(number, seed), number, decider(name), seed=seed, name=name)
+    return drive(mixed(number, seed), number, decider(name), seed=seed, mode=mode_of(number, seed), name=name)
+
+
+def mode_of(number: int, seed: int = 0) -> Mode:
+    """What the exporter offers in this one."""
+    return _Dice(np.random.default_rng([seed, number, 1])).of(*_MODES)
 
 
 def run(traces: int, seed: int = 0, name: str = "modelslo", jobs: int = 2) -> list[Row]:
@@ -125,16 +138,23 @@ def by_sort(rows: Sequence[Row]) -> Iterator[tuple[Sort, Results]]:
         yield sort, Results(tuple(row for row in rows if row.number % len(SORTS) == number))
 
 
-def _effect(dice: _Dice, sort: Sort, margin: float) -> Effect:
+def _effect(dice: _Dice, sort: Sort, margin: float, free: bool, segments: Sequence[Segment]) -> Effect:
+    """`free`: a loss may be as large as it likes."""
     if sort == "boundary":
         return Effect(1.0 + margin)
     if sort == "harmless":
         return Effect(dice.of(1.0, 1.0, dice.one(0.6, 1.0), 1.0 + dice.one(0.0, 0.7) * margin))
-    late = dice.perhaps(0.2)
+    late = (0.0, 3.0) if dice.perhaps(0.2) else (0.0, 0.0)
     ratio = 1.0 + margin * dice.scale(2.0, 8.0)
-    return Effect(
-        ratio, onset=(0.0, 3.0) if late else (0.0, 0.0), ramp=dice.one(0.2, 2.0) if dice.perhaps(0.2) else 0.0
-    )
+    if free and dice.perhaps(0.2):
+        factor = dice.scale(10.0, 100.0)
+        return Effect(onset=late, rare=((ratio - 1.0) / (factor - 1.0), factor))
+    if free and segments and dice.perhaps(0.4):
+        # One of them, so much worse that all are by at least two margins.
+        one = segments[dice.number(0, len(segments) - 1)]
+        part = one.canary * one.level / sum(other.canary * other.level for other in segments)
+        return Effect(1.0 + (ratio - 1.0) / part, onset=late, segment=one.name)
+    return Effect(ratio, onset=late, ramp=dice.one(0.2, 2.0) if dice.perhaps(0.2) else 0.0)
 
 
 def _lag(dice: _Dice) -> Lag:

@@ -127,6 +127,13 @@ def test_labels_that_come_the_later_the_worse_they_are_break_no_promise(judged: 
     assert kept(found.false_rollback, RATE), found.false_rollback
 
 
+@pytest.mark.parametrize("kind", ["sharp-edge-boundary", "two-humps-boundary", "narrow-boundary"])
+def test_what_buckets_misread_breaks_no_promise(judged: Judged, kind: str) -> None:
+    found = judged(kind, 8)
+    assert kept(found.false_rollback, RATE), found.false_rollback
+    assert kept(found.false_promote, RATE), found.false_promote
+
+
 @pytest.mark.timeout(240)  # twenty seconds where nothing else runs
 def test_kinds_that_nobody_thought_of_are_judged_as_promised() -> None:
     for sort, found in by_sort(run(24)):

@@ -10,12 +10,11 @@ from typing import Final
 from modelslo.cli.doctor_finding import Finding, listed
 from modelslo.cli.doctor_look import AHEAD, Absence, Look
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.scale import NARROW
 
 _BEYOND: Final = 0.05
 _LEAST_EDGES: Final = 10
 _SKEW: Final = 5.0
-# The standard deviation over the width of the bucket: a gamma law of shape 2 has 0.9, in buckets 1.8 wide.
-_NARROW: Final = 0.6
 
 
 def absent(look: Look, absence: Absence) -> Iterator[Finding]:
@@ -132,7 +131,7 @@ def buckets(look: Look, parameters: Parameters) -> Iterator[Finding]:
 
 
 def _wide(look: Look) -> Iterator[Finding]:
-    """Whether losses vary by less than their buckets are wide: the judge cannot see where in a bucket they lie."""
+    """Whether losses vary by so much less than their buckets are wide that the judge does not go by buckets."""
     edges = (0.0, *look.evidence.edges)
     losses = [one.losses for one in look.evidence.increments if one.losses.buckets and isfinite(one.losses.total)]
     count = sum(one.count for one in losses)
@@ -144,12 +143,12 @@ def _wide(look: Look) -> Iterator[Finding]:
     if not 0 < place < len(edges):
         return
     spread, width = sqrt(max(0.0, sum(squares) / count - mean * mean)), edges[place] - edges[place - 1]
-    if spread < _NARROW * width:
+    if spread < NARROW * width:
         yield Finding(
             False,
             f"Losses vary by {spread:.3g} around {mean:.3g}, and the bucket there, {edges[place - 1]:.3g} to "
-            f"{edges[place]:.3g}, is {width:.3g} wide: the ratio of two versions may be read off by points.",
-            f"Make buckets no wider than {spread:.3g} there.",
+            f"{edges[place]:.3g}, is {width:.3g} wide: versions are compared by sums and squares, not by buckets.",
+            f"Make buckets no wider than {spread / NARROW:.3g} there: one loss, however large, decides less by them.",
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import log
 from typing import Final
 
 from modelslo.api.spec import ModelSLOSpec, OnDeadline, Promotion, Rollout
@@ -23,16 +22,13 @@ from modelslo.decide.rollout import (
 )
 from modelslo.decide.snapshot import Snapshot, Workload
 from modelslo.decide.veto import words_of
-from modelslo.judge.evalues import e_value
+from modelslo.decide.wording import comparison
 from modelslo.judge.judgement import CanaryJudgement, Judgement, Verdict
 from modelslo.judge.parameters import Parameters
-from modelslo.judge.scale import Data
 
 # The measured share may be this much off the wished one (relative) before an advance.
 _SHARE_TOLERANCE: Final = 0.5
 _OR_STEPS: Final = ". Or take spec.rollout.shadow out: it then goes on as a canary that users see, step by step."
-_WITHOUT_HISTOGRAM: Final = "judged without buckets, which takes longer: export the loss as a histogram"
-_YOUNG: Final = "only quick labels can be compared yet, which speak against a canary and not for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,24 +330,7 @@ def _pods_missing(pair: _Pair, least: int) -> Decision | None:
 
 
 def _comparison(case: _Case, canary: CanaryJudgement) -> str:
-    gate, found = case.parameters.gate, canary.compared
-    if found.ratio is None or found.low is None or found.high is None:
-        return "Nothing was compared so far."
-    message = (
-        f"Mean loss is {found.ratio:.3f} times stable's ({found.low:.3f} to {found.high:.3f}; "
-        f"{gate.tolerated_ratio:g} is tolerated), {found.canary:.0f} and {found.stable:.0f} labels, e-value for worse "
-        f"{e_value(found.log_e_rollback):.3g} of {1 / gate.alpha:g}, for not worse "
-        f"{e_value(found.log_e_promote):.3g} of {1 / gate.beta:g}"
-    )
-    tail = found.log_e_tail
-    notes = [f"worse in {', '.join(found.guilty)}"] if found.guilty else []
-    if tail is not None and tail >= log(1 / gate.alpha):
-        notes.append("very large losses are more frequent")
-    if found.data is not None and found.data is not Data.HISTOGRAM:
-        notes.append(_WITHOUT_HISTOGRAM)
-    if found.young:
-        notes.append(_YOUNG)
-    return "; ".join([message, *notes]) + "."
+    return comparison(case.parameters.gate, canary.compared)
 
 
 def _good(case: _Case, pair: _Pair, rollout: RolloutStatus, canary: CanaryJudgement) -> Decision:

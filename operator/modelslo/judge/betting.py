@@ -23,6 +23,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from modelslo.judge.frozen import frozen
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -89,15 +91,20 @@ def row_sums(values: Array) -> Array:
     return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Block:
     """Counts of both arms per stratum and bucket, shapes (G, K); both arms have labels in each of the G strata."""
 
     canary: Array
     stable: Array
 
+    @property
+    def labels(self) -> tuple[list[float], list[float]]:
+        """Of the canary and of stable, per stratum."""
+        return row_sums(self.canary).tolist(), row_sums(self.stable).tolist()
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@frozen(eq=False)
 class Events:
     """Labels of one arm per stratum, shape (G,), and how many of them were bad events."""
 
@@ -121,9 +128,10 @@ def log_e(
     shrinking factor for each such sum, so that it bets on the traffic-weighted average contrast.
     """
     gain, more, less = _gains(r, scores, forecast, scale, block)
+    costs = np.array((more, less))
     if within is not None:
-        more, less = within(more), within(less)
-    by_stratum = _shrunk(bets, more[:, None], less[:, None])
+        costs = np.array([within(one) for one in costs])
+    by_stratum = _shrunk(bets, *costs[:, :, None])
     strata = len(forecast)
     by_label = np.log1p(by_stratum[:, :, None] * gain.reshape(2, strata, 1, -1))
     # One product an arm and stratum, of (L, K) with (K, 1).
@@ -136,28 +144,42 @@ def log_e(
 def log_e_of_all(bets: Array, r: float, scores: Array, forecast: Array, scale: Array, block: Block) -> Array:
     """The sum over all strata, one shrinking factor for all: ln e of the average contrast per bet, shape (L,)."""
     gain, more, less = _gains(r, scores, forecast, scale, block)
-    bets = _shrunk(bets, float(more.max()), float(less.max()))
+    bets = _shrunk(bets, max(more), max(less))
     counts = np.concatenate((block.canary, block.stable))
     found: Array = np.log1p(np.multiply.outer(bets, gain.ravel())).dot(counts.ravel())
     return found
 
 
-def _gains(r: float, scores: Array, forecast: Array, scale: Array, block: Block) -> tuple[Array, Array, Array]:
-    """What a label adds to the wealth of a bet of one, shape (2 G, K): the canary's strata, then stable's. And the most
-    that one label costs a bet on "worse" and one on "not worse", shapes (G,)."""
-    n_c, n_s = row_sums(block.canary), row_sums(block.stable)
-    n_r = r * n_c
-    of_canary = n_s / ((n_s + r * n_r) * (r * scale))
-    each = np.concatenate((of_canary, of_canary * (-n_r / n_s)))
-    gain = each[:, None] * (scores - np.concatenate((r * forecast, forecast))[:, None])
-    low, high, strata = gain[:, 0], gain[:, -1], len(forecast)
-    # The lowest score is worst for a bet on more, the highest for a bet on less; of stable's it is the other way.
-    return gain, -np.minimum(low[:strata], high[strata:]), np.maximum(high[:strata], low[strata:])
+def _gains(
+    r: float, scores: Array, forecast: Array, scale: Array, block: Block
+) -> tuple[Array, list[float], list[float]]:
+    """What a label adds to the wealth of a bet of one, shape (2 G, K): the canary's strata, then stable's. And per
+    stratum the most that one label costs a bet on "worse", and one on "not worse".
+
+    Strata are few: numbers are quicker than arrays of them.
+    """
+    of_canary, of_stable = block.labels
+    means, sizes = forecast.tolist(), scale.tolist()
+    if len(sizes) < len(means):
+        sizes *= len(means)
+    first, last = scores.item(0), scores.item(-1)
+    each_c, each_s, centres, more, less = [], [], [], [], []
+    for n_c, n_s, mean, size in zip(of_canary, of_stable, means, sizes, strict=True):
+        each = n_s / ((n_s + r * r * n_c) * (r * size))
+        other, centre = each * (-r * n_c / n_s), r * mean
+        each_c.append(each)
+        each_s.append(other)
+        centres.append(centre)
+        # The lowest score is worst for a bet on more, the highest for a bet on less; of stable's it is the other way.
+        more.append(-min(each * (first - centre), other * (last - mean)))
+        less.append(max(each * (last - centre), other * (first - mean)))
+    gain = np.array(each_c + each_s)[:, None] * (scores - np.array(centres + means)[:, None])
+    return gain, more, less
 
 
 def _shrunk(bets: Array, more: Array | float, less: Array | float) -> Array:
     """Bets of which no label takes more than 95 %: `more` is the most that one costs a bet of 1, `less` one of -1."""
-    found: Array = bets * ((1 - FLOOR) / np.maximum(np.maximum(bets * more, bets * -less), 1 - FLOOR))
+    found: Array = np.minimum(np.maximum(bets, (FLOOR - 1) / less), (1 - FLOOR) / more)
     return found
 
 
@@ -189,5 +211,5 @@ def log_mean_exp(log_wealth: Array, log_mass: Array) -> Array:
 
     From e^700 on it makes no difference any more, nor does it below e^-690.
     """
-    found: Array = np.log(np.maximum(np.exp(np.minimum(log_wealth + log_mass, HIGHEST)).sum(axis=-1), _LEAST))
+    found: Array = np.log(np.maximum(row_sums(np.exp(np.minimum(log_wealth + log_mass, HIGHEST))), _LEAST))
     return found

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from modelslo.judge.betting import Array, Mask
+from modelslo.judge.frozen import frozen
 from modelslo.judge.wagers import Sample
 
 BLOCK_LABELS: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Filling:
     """The block that is being filled; ``since`` is when its first labels came."""
 
@@ -56,7 +56,7 @@ class Filling:
         return Division(canary, stable, chosen, rest)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Division:
     """A block that is over, of the strata ``chosen`` (G,), None: all; and what waits for the next one."""
 
@@ -66,12 +66,14 @@ class Division:
     rest: Filling
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Pair:
     """One block of both arms, and what follows from it, per stratum (G,).
 
     ``scored_canary``, ``scored_stable`` are sums of bucketed losses, of raw ones without a histogram; ``weights`` are
     n_c n_s / (n_c + n_s), and ``weight`` is their sum. ``labels_canary``, ``labels_stable`` are of all strata.
+    ``mean_canary``, ``mean_stable`` are sums over the strata of weights times bucketed mean, ``raw_canary``,
+    ``raw_stable`` times raw mean.
     """
 
     canary: Sample
@@ -82,19 +84,39 @@ class Pair:
     weight: float
     labels_canary: float
     labels_stable: float
+    mean_canary: float
+    mean_stable: float
+    raw_canary: float
+    raw_stable: float
+
+    @property
+    def beyond(self) -> bool:
+        """Whether any loss lies above the last edge."""
+        return bool(self.canary.buckets[:, -1].any() or self.stable.buckets[:, -1].any())
 
 
 def pair_of(canary: Sample, stable: Sample, scores: Array | None) -> Pair:
     """`scores` of the buckets, shape (K,); None without a histogram."""
     n_c, n_s = canary.count, stable.count
-    weights = n_c * n_s / (n_c + n_s)
+    both = n_c + n_s
+    of_canary, of_stable = (
+        n_s / both,
+        n_c / both,
+    )  # the weight of one label: of all together it is n_c n_s / (n_c + n_s)
+    weights = n_c * of_canary
+    scored_c = canary.total if scores is None else canary.buckets.dot(scores)
+    scored_s = stable.total if scores is None else stable.buckets.dot(scores)
     return Pair(
         canary,
         stable,
-        canary.total if scores is None else canary.buckets.dot(scores),
-        stable.total if scores is None else stable.buckets.dot(scores),
+        scored_c,
+        scored_s,
         weights,
         sum(weights.tolist()),
         sum(n_c.tolist()),
         sum(n_s.tolist()),
+        float(of_canary.dot(scored_c)),
+        float(of_stable.dot(scored_s)),
+        float(of_canary.dot(canary.total)),
+        float(of_stable.dot(stable.total)),
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
 from modelslo.judge.betting import Array
 from modelslo.judge.blocks import Pair
+from modelslo.judge.frozen import frozen
 
 _PRIOR_LABELS: Final = 50.0
 _PRIOR_OF_MEAN: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Moments:
     """Labels of the canary and their bucketed losses relative to stable's mean then: number, sum, sum of squares."""
 
@@ -45,7 +45,7 @@ class Moments:
         return max(prior, (_PRIOR_LABELS * expected + self.labels * own) / (_PRIOR_LABELS + self.labels))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Contrast:
     """Block-weighted sums of raw means, for people. ``stable``, ``canary``: labels that were compared."""
 
@@ -62,9 +62,7 @@ class Contrast:
 
     def add(self, pair: Pair) -> Contrast:
         """Takes a block; sums that are no numbers count as labels only."""
-        canary, stable, weight = pair.canary, pair.stable, pair.weight
-        of_canary = float(pair.weights.dot(canary.total / canary.count))
-        of_stable = float(pair.weights.dot(stable.total / stable.count))
+        weight, of_canary, of_stable = pair.weight, pair.raw_canary, pair.raw_stable
         if not isfinite(of_canary + of_stable):
             weight, of_canary, of_stable = 0.0, 0.0, 0.0
         return Contrast(

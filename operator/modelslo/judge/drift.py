@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets, log_mean_exp
-from modelslo.judge.changed import changed
+from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.history import History
 from modelslo.judge.increments import Delta
 from modelslo.judge.scale import CV2_UNKNOWN, Data, Rules, data_of, scores_of
@@ -71,7 +71,7 @@ class Baseline:
     bets: Bets
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Block:
     """Stable's labels in one block of five minutes."""
 

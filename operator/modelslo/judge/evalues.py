@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from modelslo.judge.betting import HIGHEST, Array, Mask, cap_of, log_mean_exp
-from modelslo.judge.changed import changed
+from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.scale import Rules, Scale
 from modelslo.judge.wagers import Wagers
 
@@ -40,7 +40,7 @@ class Wealth:
     copies: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class EValues:
     """Natural logarithms. ``segments`` are per judged segment, shapes (G',)."""
 

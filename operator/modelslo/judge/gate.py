@@ -11,14 +11,14 @@ from math import isfinite, sqrt
 from typing import Final
 
 from modelslo.judge.betting import Mask
-from modelslo.judge.changed import changed
 from modelslo.judge.cohorts import Cohorts
+from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.history import History, with_delta
 from modelslo.judge.incident import Watch, watched
 from modelslo.judge.increments import Delta, Step
 from modelslo.judge.lateness import Lateness
 from modelslo.judge.maturity import MOST_OLDER, Delays, mature, older_shares
-from modelslo.judge.scale import CV2_UNKNOWN, Data, Rules, Scale, scores_of
+from modelslo.judge.scale import CV2_UNKNOWN, Rules, Scale, scores_of
 from modelslo.judge.shares import Lack, Shares, apart, lacking, recent, shared, unseen
 from modelslo.judge.trial import Trial, closed, forecasted, sample_of, trial_of
 from modelslo.judge.wagers import Sample
@@ -61,41 +61,75 @@ def advance(gate: Gate, rules: Rules, step: Step, started: bool) -> Gate:
     return gate if trial is None else changed(gate, trial=_advanced(gate, trial, rules, step, elapsed))
 
 
+@frozen(eq=False)
+class _Fit:
+    """What may be compared of this scrape: anything (``ripe``), for a canary too (``whole``), in which ``strata``,
+    None: all or nothing."""
+
+    shares: Shares
+    ripe: bool
+    whole: bool
+    strata: Mask | None = None
+
+
 def _advanced(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float) -> Trial:
-    canary, stable = step.canary, step.stable
-    first, nan = trial.first_prediction, trial.canary_nan
-    if canary is not None:
-        if first is None and (canary.predictions > 0 or canary.labels > 0):
-            first = step.at
-        nan = not isfinite(canary.total[0]) and (stable is None or isfinite(stable.total[0]))
+    first, nan = _seen(trial, step)
+    fit = _fit(gate, trial, rules, step, elapsed, first)
+    poisoned = _poisoned(trial.scale, step)
+    compared = fit.ripe and not poisoned and not gate.watch.frozen
+    since = step.at - elapsed if trial.whole_since is None else trial.whole_since
+    trial = changed(
+        trial,
+        first_prediction=first,
+        canary_nan=nan,
+        shares=fit.shares,
+        ripe=fit.ripe,
+        whole_since=since if fit.whole else None,
+        filling=trial.filling if compared else trial.empty,
+    )
+    if compared:
+        return _filled(trial, rules, step, elapsed, fit.strata)
+    if step.stable is None or poisoned:
+        return trial
+    return forecasted(trial, rules, sample_of(trial, rules, step.stable), elapsed)
+
+
+def _seen(trial: Trial, step: Step) -> tuple[float | None, bool]:
+    """When the canary's first prediction was, and whether its loss sum is no number while stable's is."""
+    canary, stable, first = step.canary, step.stable, trial.first_prediction
+    if canary is None:
+        return first, trial.canary_nan
+    if first is None and (canary.predictions > 0 or canary.labels > 0):
+        first = step.at
+    return first, not isfinite(canary.total[0]) and (stable is None or isfinite(stable.total[0]))
+
+
+def _fit(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float, first: float | None) -> _Fit:
     age = min(-1.0 if first is None else step.at - first - rules.warmup, step.settled)
     shares, alike, lacks = _alike(gate, trial.shares, rules, step, elapsed)
-    ripe, fit = alike and _ripe(gate, rules, step, age), None
-    trial = changed(trial, shares=shares)
+    ripe = alike and _ripe(gate, rules, step, age)
     if trial.scale.cohorts is not None:
         age = age if alike else min(age, step.at - shares.since)
-        trial, ripe, fit = _by_age(trial, trial.scale.cohorts, ripe, age, step.at - elapsed)
-    elif trial.whole is not None:
-        ripe, whole = _leaning(gate, rules, ripe, age, lacks)
-        since = step.at - elapsed if trial.whole_since is None else trial.whole_since
-        trial = changed(trial, whole_since=since if whole else None)
-    poisoned = _poisoned(trial.scale, step)
-    if poisoned or gate.watch.frozen or not ripe:
-        trial = changed(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=trial.empty)
-        if stable is None or poisoned:
-            return trial
-        return forecasted(trial, rules, sample_of(trial, rules, stable), elapsed)
-    of_stable, of_canary, filling = _sample(trial, rules, stable), _sample(trial, rules, canary), trial.filling
+        return _by_age(trial, trial.scale.cohorts, shares, ripe, age)
+    if trial.whole is None:
+        return _Fit(shares, ripe, False)
+    return _Fit(shares, *_leaning(gate, rules, ripe, age, lacks))
+
+
+def _filled(trial: Trial, rules: Rules, step: Step, elapsed: float, fit: Mask | None) -> Trial:
+    """With the labels of this scrape, those in the strata that are `fit`, None: all."""
+    stable, canary, filling = _sample(trial, rules, step.stable), _sample(trial, rules, step.canary), trial.filling
     if fit is not None:
-        if of_stable is not None:
+        if stable is not None:
             # What is too old to be compared makes forecasts at once; they fade as blocks end.
-            trial = forecasted(trial, rules, of_stable.without(fit), 0.0)
-        of_stable, of_canary = _only(of_stable, fit), _only(of_canary, fit)
+            trial = forecasted(trial, rules, stable.without(fit), 0.0)
+        stable, canary = _only(stable, fit), _only(canary, fit)
         filling = filling.without(~fit)
-    filling = filling.add(of_stable, of_canary, step.at, elapsed)
-    trial = changed(trial, first_prediction=first, canary_nan=nan, ripe=ripe, filling=filling)
+    filling = filling.add(stable, canary, step.at, elapsed)
     # A block ends where both arms were seen, so that both cover the same time.
-    return trial if stable is None or canary is None else closed(trial, rules, step.at)
+    if stable is None or canary is None:
+        return changed(trial, filling=filling)
+    return closed(trial, filling, rules, step.at)
 
 
 def _alike(gate: Gate, shares: Shares, rules: Rules, step: Step, elapsed: float) -> tuple[Shares, bool, list[Lack]]:
@@ -121,23 +155,18 @@ def _sample(trial: Trial, rules: Rules, delta: Delta | None) -> Sample | None:
     return None if delta is None else sample_of(trial, rules, delta)
 
 
-def _by_age(trial: Trial, cohorts: Cohorts, ripe: bool, age: float, start: float) -> tuple[Trial, bool, Mask | None]:
-    """Whether anything may be compared of what came since `start`, and which strata, None: all or nothing.
-
-    `ripe`: labels of any age may. Until then those may that are of predictions of the last `age` seconds, and once they
-    are nearly all of stable's, and of its loss, the trial is told that blocks are whole.
+def _by_age(trial: Trial, cohorts: Cohorts, shares: Shares, ripe: bool, age: float) -> _Fit:
+    """`ripe`: labels of any age may be compared. Until then those may that are of predictions of the last `age`
+    seconds; blocks are whole once they are nearly all of stable's, and of its loss: few late labels may be much of it.
     """
-    fit, whole = None, ripe
-    if not ripe:
-        fit = cohorts.fit(age)
-        ripe = bool(trial.forecast.labels[fit].any())
-        # Few late labels may be much of the loss.
-        whole = ripe and all(
-            float(usual[fit].sum()) >= (1 - MOST_OLDER) * float(usual.sum())
-            for usual in (trial.forecast.labels, trial.forecast.total)
-        )
-    since = start if trial.whole_since is None else trial.whole_since
-    return changed(trial, whole_since=since if whole else None), ripe, fit
+    if ripe:
+        return _Fit(shares, True, True)
+    fit, usual = cohorts.fit(age), trial.forecast
+    ripe = bool(usual.labels[fit].any())
+    whole = ripe and all(
+        float(one[fit].sum()) >= (1 - MOST_OLDER) * float(one.sum()) for one in (usual.labels, usual.total)
+    )
+    return _Fit(shares, ripe, whole, fit)
 
 
 def _only(sample: Sample | None, fit: Mask) -> Sample | None:
@@ -150,7 +179,7 @@ def _poisoned(scale: Scale, step: Step) -> bool:
     They say nothing of the canary (decision-statistics section 3.3).
     """
     stable = step.stable
-    if stable is None or scale.data is not Data.HISTOGRAM or isfinite(stable.total[0]):
+    if stable is None or not len(scale.scores) or isfinite(stable.total[0]):
         return False
     expected = scale.beyond * stable.labels
     return float(stable.buckets[0, -1]) > expected + 3 * sqrt(expected) + 1

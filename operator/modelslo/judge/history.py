@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from modelslo.judge.betting import Array
-from modelslo.judge.changed import changed
+from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.increments import Delta
 from modelslo.judge.noise import Differences, Noise
 from modelslo.judge.scatter import Scatter, scatters_of_history
@@ -20,7 +20,7 @@ _EMPTY: Final = np.zeros(0)
 _LEAST_LABELS: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Forecast:
     """Fading mean loss per stratum, shapes (G,)."""
 

@@ -6,10 +6,10 @@ when the shift persists the slow one follows and the freeze ends by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import exp, sqrt
 from typing import Final
 
+from modelslo.judge.frozen import frozen
 from modelslo.judge.timing import Tempo
 
 _JUMP, _RELEASE, _LEAST_Z, _LEAST_Z_QUICK = 1.5, 1.25, 4.0, 5.0
@@ -17,7 +17,7 @@ _JUMP, _RELEASE, _LEAST_Z, _LEAST_Z_QUICK = 1.5, 1.25, 4.0, 5.0
 _LEAST_LABELS: Final = 50.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Fading:
     """Labels and sum of losses, fading with time constant `memory`; ``weights2`` is the sum of squared weights."""
 
@@ -39,7 +39,7 @@ class Fading:
         return self.labels**2 / self.weights2 if self.weights2 > 0 else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Watch:
     """``frozen``: stable's loss has jumped and has not come back."""
 

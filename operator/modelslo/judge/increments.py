@@ -6,7 +6,6 @@ highest finite edge. Times are seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from math import exp, inf, isfinite
@@ -14,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array
+from modelslo.judge.betting import Array, row_sums
+from modelslo.judge.frozen import frozen
 from modelslo.judge.timing import Tempo
 
 # A restarted process has counted no more than this many labels, or this many times what was expected.
@@ -33,7 +33,7 @@ class Reading(StrEnum):
     REJECTED = "Rejected"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Counters:
     """Cumulative counters of one arm, R rows of K buckets and J delay buckets.
 
@@ -52,7 +52,7 @@ class Counters:
         return float(self.values[1])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Delta:
     """What one arm did between two scrapes; ``buckets`` and ``lags`` are counts per bucket, not cumulative."""
 
@@ -69,7 +69,7 @@ class Delta:
         return float(self.count[0])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Meter:
     """The last valid counters of one arm, their time, and the usual rate of labels (1/s)."""
 
@@ -78,7 +78,7 @@ class Meter:
     rate: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Step:
     """Both arms at one scrape; None: nothing to be used of this arm now.
 
@@ -91,7 +91,7 @@ class Step:
     settled: float = inf
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Meters:
     stable: Meter = Meter()
     canary: Meter = Meter()
@@ -122,7 +122,7 @@ def difference(
     they do not allow is found out.
     """
     # Counters are finite and >= 0, so that one sum tells of a NaN or an infinity anywhere.
-    if now is None or not isfinite(float(now.values.sum())):
+    if now is None or not isfinite(float(row_sums(now.values))):
         return meter, None, Reading.MISSING
     last = meter.last
     if last is None or len(last.values) != len(now.values):
@@ -130,28 +130,24 @@ def difference(
     if at <= meter.at:  # a duplicate, or the clock was set back
         return meter, None, Reading.MISSING
     moved, reading = now.values - last.values, Reading.VALID
-    if float(moved.min()) < 0:
+    if float(np.minimum.reduce(moved)) < 0:
         expected = (meter.rate or 0.0) * (at - meter.at)
         if now.labels > min(max(_FRESH_LABELS, _FRESH_RATIO * expected), last.labels):
             return Meter(now, at, meter.rate), None, Reading.PARTIAL_RESET
         reading, moved = Reading.FULL_RESET, now.values
-    delta = _delta(last if reading is Reading.VALID else None, now, moved)
-    if not _plausible(delta, moved) or not _allowed(delta, now, edges):
+    delta, gaps = _delta(last if reading is Reading.VALID else None, now, moved)
+    if not _plausible(delta, gaps) or not _allowed(delta, now, edges):
         return Meter(now, at, meter.rate), None, Reading.REJECTED
     return Meter(now, at, _rate(meter, delta, at, memory)), delta, reading
 
 
-def _delta(last: Counters | None, now: Counters, moved: Array) -> Delta:
-    """``last`` None: counted from zero."""
-    rows = len(now.total)
-    end = len(moved) - now.delays
-    cumulative = moved[1 + rows : end].reshape(rows, -1)
-    buckets = cumulative.copy()
-    buckets[:, 1:] -= cumulative[:, :-1]
-    lags = None
-    if now.delays:
-        lags = moved[end:].copy()
-        lags[1:] -= moved[end:-1]
+def _delta(last: Counters | None, now: Counters, moved: Array) -> tuple[Delta, Array]:
+    """The increment, and by how many the count of each row is above its +Inf bucket. ``last`` None: counted from
+    zero."""
+    rows, delays = len(now.total), now.delays
+    width = (len(moved) - 1 - rows - delays) // rows
+    found = moved.dot(_differences(rows, width, delays))
+    end = rows * width
     total, squares = now.total, now.squares
     if last is not None:
         total = _less(total, last.total)
@@ -160,10 +156,28 @@ def _delta(last: Counters | None, now: Counters, moved: Array) -> Delta:
         count=moved[1 : 1 + rows],
         total=total,
         squares=squares,
-        buckets=buckets,
+        buckets=found[:end].reshape(rows, width),
         predictions=float(moved[0]),
-        lags=lags,
-    )
+        lags=found[end : end + delays] if delays else None,
+    ), found[end + delays :]
+
+
+@lru_cache(maxsize=64)
+def _differences(rows: int, width: int, delays: int) -> Array:
+    """What makes of the values of :class:`Counters` the counts of each loss bucket, those of each delay bucket, and of
+    each row what its count is above its last bucket: one product instead of many small differences."""
+    values = 1 + rows + rows * width + delays
+    first, of_delays = 1 + rows, 1 + rows + rows * width
+    found = np.zeros((values, rows * width + delays + rows))
+    for place in range(rows * width + delays):
+        found[first + place, place] = 1.0
+        begins = place % width == 0 if first + place < of_delays else first + place == of_delays
+        if not begins:
+            found[first + place - 1, place] = -1.0
+    for row in range(rows):
+        found[1 + row, rows * width + delays + row] = 1.0
+        found[first + (row + 1) * width - 1, rows * width + delays + row] = -1.0
+    return found
 
 
 def _less(now: Array, last: Array) -> Array:
@@ -171,17 +185,13 @@ def _less(now: Array, last: Array) -> Array:
     return np.array([one - other for one, other in zip(now.tolist(), last.tolist(), strict=True)])
 
 
-def _plausible(delta: Delta, moved: Array) -> bool:
+def _plausible(delta: Delta, gaps: Array) -> bool:
     """Counts that agree with each other; a sum that is a number must not fall."""
     rounding = _ROUNDING * (1 + delta.labels)
-    if float(delta.buckets.min()) < -rounding:
+    if float(np.minimum.reduce(delta.buckets.ravel())) < -rounding:
         return False
-    rows, width = delta.buckets.shape
-    if width > 1:
-        last = moved[rows + width : 1 + rows + rows * width : width]  # the +Inf bucket of each row
-        counts = zip(last.tolist(), delta.count.tolist(), strict=True)
-        if any(abs(one - count) > rounding for one, count in counts):
-            return False
+    if delta.buckets.shape[1] > 1 and any(abs(gap) > rounding for gap in gaps.tolist()):
+        return False
     return not any(one < -_ROUNDING for one in delta.total.tolist())
 
 

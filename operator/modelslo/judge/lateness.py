@@ -18,8 +18,8 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array
-from modelslo.judge.changed import changed
+from modelslo.judge.betting import Array, row_sums
+from modelslo.judge.frozen import changed
 
 _LEAST_SCRAPES: Final = 20
 _STANDARD_ERRORS: Final = 2.0
@@ -48,7 +48,7 @@ class Lateness:
         if before is None or len(before) != len(labels):
             kept = self if self.products is not None and len(self.products) == len(labels) else Lateness()
             return changed(kept, labels=labels, loss=loss)
-        weight = float(labels.sum() + before.sum())
+        weight = float(row_sums(labels) + row_sums(before))
         if weight <= 0 or weight == labels[0] + before[0]:  # none was late
             return changed(self, labels=labels, loss=loss)
         step, change = labels - before, loss - self.loss
@@ -67,7 +67,7 @@ class Lateness:
         """
         if self.products is None or self.with_loss is None or self.number < _LEAST_SCRAPES:
             return 0.0
-        late, total, quick = float(counts.dot(older)), float(counts.sum()), 1.0 - older
+        late, total, quick = float(counts.dot(older)), float(row_sums(counts)), 1.0 - older
         if late <= 0 or total <= late:
             return 0.0
         of_late = self.products.dot(older)

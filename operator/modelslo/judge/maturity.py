@@ -6,14 +6,15 @@ stable's labels are older than A is read off its histogram of label delays; a ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from math import exp, inf, sqrt
 from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array
+from modelslo.judge.betting import Array, row_sums
+from modelslo.judge.frozen import frozen
 
 MOST_OLDER: Final = 0.02
 _FLOOD: Final = 3.0
@@ -22,7 +23,7 @@ _NONE: Final = np.zeros(0)
 _ALL: Final = np.ones(1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Delays:
     """Stable's label delays of late, per bucket, shape (J,), fading; ``size``: labels that usually come at once.
 
@@ -34,7 +35,7 @@ class Delays:
 
     def with_labels(self, lags: Array | None, elapsed: float, memory: float) -> Delays:
         """Takes the labels of `elapsed` seconds; older ones fade with time constant `memory` (s)."""
-        labels = 0.0 if lags is None else float(lags.sum())
+        labels = 0.0 if lags is None else float(row_sums(lags))
         if lags is None or labels <= 0:
             return self
         if len(self.counts) != len(lags):
@@ -51,16 +52,19 @@ def _bounds(edges: tuple[float, ...]) -> tuple[Array, Array]:
     return np.concatenate(([0.0], upper[:-1])), upper
 
 
+@lru_cache(maxsize=16)
 def older_shares(edges: tuple[float, ...], age: float) -> Array:
     """Share of the labels of each delay bucket, shape (J,), that is above `age` (s): linear inside, all of the last."""
     lower, upper = _bounds(edges)
     shares = np.minimum(np.maximum((upper - age) / (upper - lower), 0.0), 1.0)
-    return np.concatenate((shares, _ALL))
+    found = np.concatenate((shares, _ALL))
+    found.flags.writeable = False  # those who ask for one age at one scrape have the same one
+    return found
 
 
 def wait(delays: Delays, edges: tuple[float, ...]) -> float:
     """Least age (s) from which on usual labels are mature; infinite where the delays do not tell."""
-    above = float(delays.counts.sum())
+    above = float(row_sums(delays.counts))
     allowed = MOST_OLDER * above
     if not above > 0:
         return inf
@@ -82,10 +86,10 @@ def mature(delays: Delays, lags: Array | None, edges: tuple[float, ...], age: fl
     if age <= 0:
         return False
     shares = older_shares(edges, age)
-    total = float(delays.counts.sum())
-    if total <= 0 or float(delays.counts @ shares) > MOST_OLDER * total:
+    total = float(row_sums(delays.counts))
+    if total <= 0 or float(delays.counts.dot(shares)) > MOST_OLDER * total:
         return False
     if lags is None:
         return True
-    expected = MOST_OLDER * float(lags.sum())
-    return float(lags @ shares) <= expected + 3 * sqrt(expected) + 1
+    expected = MOST_OLDER * float(row_sums(lags))
+    return float(lags.dot(shares)) <= expected + 3 * sqrt(expected) + 1

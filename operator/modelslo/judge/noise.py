@@ -7,13 +7,14 @@ with those of the block before, not with a forecast: that has errors of its own,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import inf, sqrt
 from typing import Final
 
 import numpy as np
 
 from modelslo.judge.betting import Array
+from modelslo.judge.frozen import frozen
 from modelslo.judge.scatter import Tally, Window
 from modelslo.judge.tempering import MOST_PRIOR, Tempering, tempering_of
 
@@ -33,7 +34,7 @@ _MOST_OF_BLOCK: Final = 30.0
 _MOST_OF_WINDOW: Final = 8.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Part:
     """Labels that wait for a block: number, their loss as if segments did not differ, and sum_g n_g forecast_g^2."""
 
@@ -42,7 +43,7 @@ class Part:
     square: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Differences:
     """Squared differences of the means of neighbouring windows of `span` seconds, in units of CV^2: sum and number."""
 
@@ -64,7 +65,7 @@ class Differences:
         return Differences(self.span, window, before, terms, number)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Noise:
     """Of one arm. ``scatters``: of block means on several lengths of window (s), in units of CV^2.
 

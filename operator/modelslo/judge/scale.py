@@ -5,9 +5,11 @@ Nothing of it may look at what will be judged: it rests on stable's history alon
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import isfinite
+from math import exp, isfinite, log, sqrt
 from typing import Final
 
 import numpy as np
@@ -24,9 +26,13 @@ MASSES_ROLLBACK: Final = (0.05, 0.2, 0.3, 0.3)
 MASSES_PROMOTE: Final = (0.15, 0.5, 0.15)
 TAIL_SHARE: Final = 0.012
 TAIL_RATIOS: Final = (1.5, 4.0)
+_MOST_LIGHTER: Final = 1.5
 Data = LossData
 MOST_BEYOND: Final = 0.02
 MOST_OFF: Final = 0.3
+NARROW: Final = 0.4
+"""Standard deviation over width, below which buckets misread the mean by half a point and more."""
+_LEAST_CV2: Final = 1e-6
 SMALLEST_SEGMENT: Final = 0.01
 _LEAST_HISTORY: Final = 50.0
 _BEYOND_LAST_EDGE: Final = 1.25
@@ -143,8 +149,8 @@ def scale_of(rules: Rules, history: History) -> Scale:
         scores=scores,
         cv2=cv2,
         forecast=forecast,
-        beyond=float(history.buckets[0, -1]) / history.labels if data is Data.HISTOGRAM and known else 0.0,
-        tail=_tail(rules, history, scores) if data is Data.HISTOGRAM and rules.tail and known else None,
+        beyond=float(history.buckets[0, -1]) / history.labels if rules.edges and known else 0.0,
+        tail=_tail(rules, history, scores) if rules.edges and rules.tail and known else None,
         back=back,
         forth=forth,
         segment_back=segment_back,
@@ -161,7 +167,8 @@ def scale_of(rules: Rules, history: History) -> Scale:
 
 
 def data_of(rules: Rules, history: History) -> Data:
-    """The best that is fit for judging. Buckets that were made for another scale are not."""
+    """The best that is fit for judging. Buckets that were made for another scale, or for losses that vary more, are
+    not."""
     without = Data.SQUARES if rules.has_squares and (history.squares is not None or not history.labels) else Data.SUMS
     if not rules.edges:
         return without
@@ -173,28 +180,73 @@ def data_of(rules: Rules, history: History) -> Data:
     total, scored = history.sound
     if total > 0 and abs(scored / total - 1) > MOST_OFF:
         return without
+    if without is Data.SQUARES and coarse(rules, history):
+        return without
     return Data.HISTOGRAM
+
+
+def coarse(rules: Rules, history: History) -> bool:
+    """Whether raw losses vary by much less than the buckets are wide where stable's mean lies, or one that is worse by
+    the margin: then those hardly tell the two apart. It takes squares to know."""
+    total, squares = history.sound[0], history.squares
+    if squares is None or not total > 0 or not isfinite(float(squares[0])):
+        return False
+    mean = total / history.labels
+    deviation = sqrt(max(0.0, float(squares[0]) / history.labels - mean * mean))
+    return deviation < NARROW * max(_width(rules.edges, mean), _width(rules.edges, (1 + rules.margin) * mean))
+
+
+def _width(edges: tuple[float, ...], loss: float) -> float:
+    """Of the bucket of a loss; 0 above the last edge."""
+    place = bisect_left(edges, loss)
+    return edges[place] - (edges[place - 1] if place else 0.0) if place < len(edges) else 0.0
 
 
 def _cv2(history: History, data: Data, scores: Array) -> float:
     if data is not Data.HISTOGRAM:
         return history.noise.cv2(data is Data.SQUARES)
     mean, square = history.scored_moments(scores)
-    return max(1e-6, square / (mean * mean) - 1) if mean > 0 and isfinite(square) else CV2_UNKNOWN
+    return max(_LEAST_CV2, square / (mean * mean) - 1) if mean > 0 and isfinite(square) else CV2_UNKNOWN
 
 
 def _tail(rules: Rules, history: History, scores: Array) -> Tail | None:
-    """The smallest edge that at most 1.2 % of stable's losses exceed; None when all are exceeded by more."""
+    """The smallest edge that at most 1.2 % of stable's losses exceed, and not much more of a canary's that is worse by
+    the margin throughout; None where there is none."""
     counts, labels = history.buckets[0], history.labels
-    above = labels - np.cumsum(counts)[:-1]
-    fit = np.flatnonzero(above <= TAIL_SHARE * labels)
-    if not len(fit):
-        return None
-    cut = int(fit[0])
-    share = (float(above[cut]) + 0.5) / (labels + 1)
+    above = (labels - np.cumsum(counts)[:-1]).tolist()
     low, high = TAIL_RATIOS
-    ratio = min(max(1.25 * share ** (-rules.margin / (1 + rules.margin)), low), high)
-    return Tail(cut, share, ratio, bets_for((1 - share) / share, ratio, MASSES_ROLLBACK))
+    for cut, more in enumerate(above):
+        if more > TAIL_SHARE * labels:
+            continue
+        share = (more + 0.5) / (labels + 1)
+        usual = 1.25 * share ** (-rules.margin / (1 + rules.margin))
+        # Where a tail is lighter than that of an exponential law, a little worse is much more of it.
+        lighter = 1.25 * _stretched(rules.edges, above, cut, 1 + rules.margin)
+        if lighter <= max(high, _MOST_LIGHTER * usual):
+            ratio = max(usual, lighter, low)
+            return Tail(cut, share, ratio, bets_for((1 - share) / share, ratio, MASSES_ROLLBACK))
+    return None
+
+
+def _stretched(edges: Sequence[float], above: Sequence[float], cut: int, r: float) -> float:
+    """How many times as many losses exceed ``edges[cut]`` if all are `r` times as large.
+
+    `above` are those that exceed each edge. Their logarithm is taken for a parabola through the last edges up to that
+    one, where it falls ever faster, else for a straight line.
+    """
+    place = cut
+    while place > 0 and edges[place - 1] > edges[cut] / r:
+        place -= 1
+    if place == 0:
+        return 1.0
+    high, low, logs = edges[cut], edges[place - 1], [log(one + 0.5) for one in above[: cut + 1]]
+    width, step = high - low, high - high / r
+    slope = (logs[place - 1] - logs[cut]) / width
+    if place > 1:
+        before = low - edges[place - 2]
+        bend = (slope - (logs[place - 2] - logs[place - 1]) / before) / (width + before)
+        slope += max(0.0, bend) * (width - step)
+    return exp(slope * step)
 
 
 def _pooled(rules: Rules, history: History) -> Array:

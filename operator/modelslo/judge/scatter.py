@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import exp, inf, log
 from typing import Final
+
+from modelslo.judge.frozen import frozen
 
 PRIOR: Final = 1.5
 # One term counts at most so many times the mean of those before: a jump of the level is an incident and no cluster.
@@ -13,7 +15,7 @@ MOST_TERM: Final = 12.0
 _MOST_LOG: Final = 50.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Window:
     """Weight, weighted sum of contrasts, and what that sum's variance would be with independent labels."""
 
@@ -57,7 +59,7 @@ def difference(now: Window, reference: Window) -> float | None:
     return (now.mean - reference.mean) ** 2 / expected if expected > 0 else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Tally:
     """Normalised squared differences of windows of one length: their sum and their number."""
 
@@ -89,7 +91,7 @@ class Tally:
         return prior * (1 + (excess - 1) / (1 + exp(-min(evidence, _MOST_LOG))))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Scatter:
     """Neighbouring windows of one length: the one being filled, those before, and what was found so far.
 

@@ -16,8 +16,8 @@ from itertools import pairwise
 from math import sqrt
 from typing import Final
 
-from modelslo.judge.betting import Array
-from modelslo.judge.changed import changed
+from modelslo.judge.betting import Array, row_sums
+from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.maturity import older_shares
 
 # A window of predictions is of another share when it is off by so many standard errors, predictions and odds.
@@ -32,7 +32,7 @@ _MOST_TERM: Final = 4.0
 _FORGOTTEN: Final = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Counted:
     """Predictions of both arms since some time (s)."""
 
@@ -111,7 +111,7 @@ def _overdispersion(shares: Shares) -> float:
     return max(1.0, (_PRIOR_WINDOWS * _PRIOR + shares.terms) / (_PRIOR_WINDOWS + shares.number))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Lack:
     """The share changed: ``older`` (J,) is the part of the labels of each delay from before, ``late`` that of stable's
     labels of now. ``odds``: before over behind it."""
@@ -129,7 +129,7 @@ class Lack:
 def lacking(shares: Shares, counts: Array, edges: tuple[float, ...], at: float) -> list[Lack]:
     """The changes of the share so far, the oldest first, as labels of now see them; `counts` (J,) of stable's delays,
     some at least."""
-    total = float(counts.sum())
+    total = float(row_sums(counts))
     found = []
     for before, after in pairwise(shares.stretches):
         older = older_shares(edges, at - after.since)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from math import sqrt
 from typing import Final
 
+from modelslo.judge.frozen import frozen
 from modelslo.judge.scatter import PRIOR as PRIOR
 from modelslo.judge.scatter import Scatter, Tally, Window, difference, joined
 
@@ -55,7 +56,7 @@ _LENGTHS: Final = (Length(1, 3, 1, 10.0), Length(4, 12, 1, 6.0), Length(16, 32, 
 _KEPT: Final = max(one.parts + one.reference for one in _LENGTHS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Tempering:
     """``priors`` are what is expected on one block, the short window (``span``, s) and four of them, before the first
     block is seen. ``past`` are the newest short windows, of ``number`` in all; ``tallies`` per length of window."""

@@ -11,18 +11,19 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array, Mask
+from modelslo.judge.betting import Array, Mask, row_sums
 from modelslo.judge.blocks import Division, Filling, Pair, pair_of
-from modelslo.judge.changed import changed
 from modelslo.judge.contrast import Contrast, Moments
 from modelslo.judge.evalues import EValues, Wealth, start, values, with_block, with_copy
+from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.increments import Delta
+from modelslo.judge.misread import Misread
 from modelslo.judge.noise import Noise
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
 from modelslo.judge.shares import Shares
 from modelslo.judge.tempering import Tempering, tempering_of
-from modelslo.judge.wagers import Sample, Spread, Wagers, wagers
+from modelslo.judge.wagers import Sample, Spread, Wagers, of_tail_alone, wagers
 
 _LEAST_FORECAST: Final = 1e-3
 
@@ -42,6 +43,7 @@ class Trial:
     met: Mask  # strata that have labels, or had some in stable's history
     canary_spread: Moments = field(default_factory=Moments)
     contrast: Contrast = field(default_factory=Contrast)
+    misread: Misread = field(default_factory=Misread)
     e: EValues = field(default_factory=EValues)
     first_prediction: float | None = None
     shares: Shares = field(default_factory=Shares)
@@ -59,7 +61,7 @@ class Trial:
         return self.whole is not None and self.whole_since is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class TailForecast:
     """Share of stable's losses in the tail, of late: fading numbers of labels and of bad events."""
 
@@ -93,6 +95,7 @@ def trial_of(rules: Rules, history: History) -> Trial:
         tail_forecast=tail,
         noise=(replace(history.noise, scatters=history.noise.scatters[:1]), Noise()),
         met=scale.served,
+        misread=Misread((history.sound[1], history.sound[0])),
         tempering=tempering_of(history.scales, rules.tempo.windows[0])
         if scale.data is Data.HISTOGRAM
         else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows[0]),
@@ -114,46 +117,43 @@ def sample_of(trial: Trial, rules: Rules, delta: Delta) -> Sample:
     )
 
 
-def closed(trial: Trial, rules: Rules, at: float) -> Trial:
+def closed(trial: Trial, filling: Filling, rules: Rules, at: float) -> Trial:
     """Judges the block that is being filled, once both arms have enough labels in strata that both have."""
-    since = trial.filling.since
+    since = filling.since
     if since is None:
-        return trial
-    division = trial.filling.divided(at, at - since, rules.tempo.block, trial.empty)
+        return changed(trial, filling=filling)
+    division = filling.divided(at, at - since, rules.tempo.block, trial.empty)
     if division is None:
-        return trial
-    judged = _judged(trial, rules, division, at)
-    return forecasted(judged, rules, division.stable, at - since, division.chosen)
+        return changed(trial, filling=filling)
+    return _judged(trial, rules, division, since, at)
 
 
-def _judged(trial: Trial, rules: Rules, division: Division, at: float) -> Trial:
-    """Takes a block into the e-processes."""
+def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: float) -> Trial:
+    """Takes a block that began at `since` into the e-processes, and then into what is expected of the next one."""
     scale, canary, stable, chosen = trial.scale, division.canary, division.stable, division.chosen
+    next_forecast, next_tail = _forecasts(trial, rules, stable, at - since, chosen)
     forecast = _forecast(trial, chosen)
     known = ~np.isnan(forecast)
     if not known.all():  # the first labels of a stratum without history only make its forecast
         canary, stable, forecast = canary.rows(known), stable.rows(known), forecast[known]
         chosen = _narrowed(chosen, known)
-    if not len(forecast) or not _usable(scale, canary, stable):
-        return changed(trial, filling=division.rest)
+    usable = _usable(scale, canary, stable)
+    if not len(forecast) or not (usable or scale.tail is not None):
+        return changed(trial, filling=division.rest, forecast=next_forecast, tail_forecast=next_tail)
     histogram, phi = scale.data is Data.HISTOGRAM, trial.tempering.phi
     pair = pair_of(canary, stable, scale.scores if histogram else None)
     expected = None if histogram else _expected(trial, phi)
-    groups = None if scale.cohorts is None else scale.cohorts.groups(chosen)
-    found = wagers(scale, canary, stable, forecast, trial.tail_forecast.share, expected, bool(rules.segments), groups)
-    present = chosen if groups is None else groups.present
-    if rules.segments and present is not None:
-        wide = np.zeros((found.segments.shape[0], scale.segments))
-        wide[:, present] = found.segments
-        found = Wagers(found.mean, found.tail, wide)
+    found = _bet(trial, rules, canary, stable, forecast, chosen, expected, usable)
     began = at if trial.began is None else trial.began
     # A segment that nobody ever asked for does not hold a promotion up.
     met = trial.met | (np.True_ if chosen is None else chosen)
-    whole = _whole(trial)
+    whole = trial.whole is None or (trial.whole_since is not None and since >= trial.whole_since)
     wealth = with_block(_restarted(trial.wealth, at - began, rules.tempo.restart), scale, rules, found, phi, whole)
     return changed(
         trial,
         filling=division.rest,
+        forecast=next_forecast,
+        tail_forecast=next_tail,
         wealth=wealth,
         began=began,
         closed=at,
@@ -161,18 +161,44 @@ def _judged(trial: Trial, rules: Rules, division: Division, at: float) -> Trial:
         met=met,
         whole=trial.whole.add(pair) if trial.whole is not None and whole else trial.whole,
         contrast=trial.contrast.add(pair),
-        tempering=_tempered(trial, pair, expected, at),
+        misread=_misread(trial, rules, pair, at) if histogram else trial.misread,
+        tempering=_tempered(trial, pair, expected, at) if usable else trial.tempering,
         canary_spread=trial.canary_spread.add(pair, scale.scores, forecast) if histogram else trial.canary_spread,
-        noise=trial.noise if histogram else _noised(trial.noise, pair, forecast, trial.forecast.overall, at),
+        noise=trial.noise
+        if histogram or not usable
+        else _noised(trial.noise, pair, forecast, trial.forecast.overall, at),
     )
 
 
-def _whole(trial: Trial) -> bool:
-    """Whether the block that is over was of all ages while it was filled."""
-    if trial.whole is None:
-        return True
-    since, began = trial.whole_since, trial.filling.since
-    return since is not None and began is not None and began >= since
+def _bet(
+    trial: Trial,
+    rules: Rules,
+    canary: Sample,
+    stable: Sample,
+    forecast: Array,
+    chosen: Mask | None,
+    expected: Spread | None,
+    usable: bool,
+) -> Wagers:
+    """ln e of the block for every segment that is judged, 0 for those that are not among the `chosen` strata."""
+    scale, segments = trial.scale, bool(rules.segments)
+    if not usable:
+        return of_tail_alone(scale, canary, stable, trial.tail_forecast.share)
+    groups = None if scale.cohorts is None else scale.cohorts.groups(chosen)
+    share, read = trial.tail_forecast.share, trial.misread.ratio(scale.r)
+    found = wagers(scale, canary, stable, forecast, share, expected, segments, groups, read)
+    present = chosen if groups is None else groups.present
+    if not segments or present is None:
+        return found
+    wide = np.zeros((found.segments.shape[0], scale.segments))
+    wide[:, present] = found.segments
+    return Wagers(found.mean, found.tail, wide)
+
+
+def _misread(trial: Trial, rules: Rules, pair: Pair, at: float) -> Misread:
+    """What buckets misread goes with the level of the loss: it is known anew as that changes."""
+    keep = 1.0 if trial.closed is None else exp((trial.closed - at) / rules.tempo.forecast)
+    return trial.misread.add(pair, trial.scale.r, trial.forecast.overall, keep)
 
 
 def _restarted(wealth: Wealth, age: float, every: float) -> Wealth:
@@ -232,13 +258,21 @@ def _tempered(trial: Trial, pair: Pair, expected: Spread | None, at: float) -> T
         of_canary, of_stable = trial.canary_spread.variance(trial.scale.cv2), trial.scale.cv2
     else:
         of_canary, of_stable = trial.noise[1].variance(expected.canary), expected.stable
-    contrast = float(w.dot(pair.scored_canary / n_c - pair.scored_stable / n_s)) / pair.weight
+    contrast = (pair.mean_canary - pair.mean_stable) / pair.weight
     variance = float((w * w).dot(of_canary / n_c + of_stable / n_s)) * mean * mean / (pair.weight * pair.weight)
     return trial.tempering.add(at, pair.weight, contrast, variance)
 
 
-def forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float, chosen: Mask | None = None) -> Trial:
-    """Stable's labels that are behind us make the forecast for what comes; `chosen` strata, None: all."""
+def forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float) -> Trial:
+    """Stable's labels that are behind us make the forecast for what comes."""
+    forecast, tail = _forecasts(trial, rules, stable, elapsed, None)
+    return changed(trial, forecast=forecast, tail_forecast=tail)
+
+
+def _forecasts(
+    trial: Trial, rules: Rules, stable: Sample, elapsed: float, chosen: Mask | None
+) -> tuple[Forecast, TailForecast]:
+    """Of the mean and of the tail, with stable's labels in the `chosen` strata, None: all."""
     scale, memory = trial.scale, rules.tempo.forecast
     labels, total = stable.count, stable.buckets.dot(scale.scores) if scale.data is Data.HISTOGRAM else stable.total
     if chosen is not None:
@@ -247,6 +281,6 @@ def forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float, chose
         labels, total = wide_labels, wide_total
     tail = trial.tail_forecast
     if scale.tail is not None:
-        events = float(stable.buckets[:, scale.tail.cut + 1 :].sum())
+        events = float(row_sums(row_sums(stable.buckets[:, scale.tail.cut + 1 :])))
         tail = tail.add(sum(labels.tolist()), events, exp(-max(0.0, elapsed) / memory))
-    return changed(trial, forecast=trial.forecast.add(labels, total, elapsed, memory), tail_forecast=tail)
+    return trial.forecast.add(labels, total, elapsed, memory), tail

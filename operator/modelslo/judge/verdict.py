@@ -10,7 +10,7 @@ from typing import Final
 from modelslo.judge.contrast import Contrast
 from modelslo.judge.effort import labels_per_nat
 from modelslo.judge.gate import Gate
-from modelslo.judge.scale import Rules, Scale
+from modelslo.judge.scale import Data, Rules, Scale
 from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
@@ -22,6 +22,8 @@ DOUBT_PROMOTION: Final = 20.0
 BLOCKS_TO_PROMOTE: Final = 5
 LARGE_BLOCKS: Final = 3
 LARGE_LABELS: Final = 100.0
+RARE_LOSS: Final = 30.0
+"""Without buckets a promotion must have seen losses so many times the mean, were they frequent enough to matter."""
 
 
 class GateVerdict(StrEnum):
@@ -88,9 +90,18 @@ def verdict_of(gate: Gate, rules: Rules, at: float, said: Said | None = None) ->
     return GateVerdict.IMMATURE if trial.young else GateVerdict.NEAR_MARGIN
 
 
+def rare_labels(margin: float, beta: float) -> float:
+    """Labels among which a loss of thirty times the mean is seen with probability 1 - `beta`, if such losses make the
+    mean worse by `margin`. Buckets that reach so far ask for as many by themselves; sums and squares bet that what was
+    never seen is not there."""
+    return log(beta) / log1p(-min(0.5, margin / (RARE_LOSS - 1)))
+
+
 def _enough(trial: Trial, rules: Rules, at: float) -> bool:
     """Five blocks; three where labels come rarely and many at once, so that five would be a day."""
     contrast, began = _promoted_by(trial), trial.began
+    if trial.scale.data is not Data.HISTOGRAM and contrast.canary < rare_labels(rules.margin, rules.beta):
+        return False
     if contrast.blocks >= BLOCKS_TO_PROMOTE:
         return True
     long = began is not None and at - began >= rules.tempo.slow

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from modelslo.judge.betting import Array, Block, Events, Mask, log_e, log_e_of_all, log_e_of_events, row_sums
 from modelslo.judge.cohorts import Groups
+from modelslo.judge.frozen import frozen
 from modelslo.judge.scale import Data, Scale
 
 _NOTHING: Final = np.zeros(0)
@@ -17,7 +17,7 @@ _NO_SEGMENTS: Final = np.zeros((0, 0))
 _LARGEST: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Sample:
     """Both arms' labels of one block per judged stratum: counts, sums and squares (G,), buckets (G, K)."""
 
@@ -61,7 +61,7 @@ class Sample:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Wagers:
     """ln e of a block, not tempered or capped. ``mean`` (L,) and ``segments`` (L', G'): first worse, then not worse."""
 
@@ -70,7 +70,7 @@ class Wagers:
     segments: Array
 
 
-@dataclass(frozen=True, slots=True)
+@frozen()
 class Spread:
     """What is known of the variance of one loss, before a block: CV^2 of each arm relative to its own mean, and by
     what factor `phi` block means scatter more than independent labels would."""
@@ -89,11 +89,15 @@ def wagers(
     spread: Spread | None,
     segments: bool,
     groups: Groups | None = None,
+    r: float | None = None,
 ) -> Wagers:
     """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it. `spread` is needed
-    where there is no histogram. `groups`: what segment each stratum is of, None: each is one."""
+    where there is no histogram. `groups`: what segment each stratum is of, None: each is one. `r`: the tolerated ratio
+    as buckets read it (:mod:`modelslo.judge.misread`), None: as it is."""
+    tail = _of_tail(scale, canary, stable, tail_forecast)
     if scale.data is Data.HISTOGRAM:
-        return _of_buckets(scale, canary, stable, forecast, tail_forecast, segments, groups)
+        read = scale.r if r is None else r
+        return _of_buckets(scale, canary, stable, forecast, tail, segments, groups, read)
     assert spread is not None
     overall = np.full(len(forecast), _overall(canary, stable, forecast))
     mean = _of_moments(scale.signed, scale.r, canary, stable, forecast, overall, spread, _whole)[:, 0]
@@ -101,7 +105,23 @@ def wagers(
     if segments:
         of_segment, added = _segmented(canary, stable, forecast, groups)
         found = _of_moments(scale.segment_signed, scale.segment_r, canary, stable, forecast, of_segment, spread, added)
-    return Wagers(mean, _NOTHING, found)
+    return Wagers(mean, tail, found)
+
+
+def of_tail_alone(scale: Scale, canary: Sample, stable: Sample, tail_forecast: float) -> Wagers:
+    """ln e of a block whose sums are no numbers, without a histogram that is judged by: large losses are counted."""
+    segments = np.zeros((len(scale.segment_signed), 0))
+    return Wagers(np.zeros(len(scale.signed)), _of_tail(scale, canary, stable, tail_forecast), segments)
+
+
+def _of_tail(scale: Scale, canary: Sample, stable: Sample, share: float) -> Array:
+    """ln e of bad events per bet, shape (L,), none where they are not told; `share` of stable's losses, by forecast."""
+    if scale.tail is None:
+        return _NOTHING
+    cut = scale.tail.cut + 1
+    bad_c, bad_s = row_sums(canary.buckets[:, cut:]), row_sums(stable.buckets[:, cut:])
+    events = Events(canary.count, bad_c), Events(stable.count, bad_s)
+    return log_e_of_events(scale.tail.bets.sizes, scale.tail.ratio, share, *events)
 
 
 def _whole(values: Array) -> Array:
@@ -123,19 +143,14 @@ def _of_buckets(
     canary: Sample,
     stable: Sample,
     forecast: Array,
-    tail_forecast: float,
+    tail: Array,
     segments: bool,
     groups: Groups | None,
+    read: float,
 ) -> Wagers:
     block = Block(canary.buckets, stable.buckets)
     overall = np.array([_overall(canary, stable, forecast)])
-    mean = log_e_of_all(scale.signed, scale.r, scale.scores, forecast, overall, block)
-    tail = _NOTHING
-    if scale.tail is not None:
-        cut = scale.tail.cut + 1
-        bad_c, bad_s = row_sums(canary.buckets[:, cut:]), row_sums(stable.buckets[:, cut:])
-        events = Events(canary.count, bad_c), Events(stable.count, bad_s)
-        tail = log_e_of_events(scale.tail.bets.sizes, scale.tail.ratio, tail_forecast, *events)
+    mean = log_e_of_all(scale.signed, read, scale.scores, forecast, overall, block)
     found = _NO_SEGMENTS
     if segments:
         # Where a segment has several ages it is to its strata what the whole is to all.
@@ -152,7 +167,7 @@ def _overall(canary: Sample, stable: Sample, forecast: Array) -> float:
     if len(forecast) == 1:
         return float(forecast[0])
     weight = canary.count + stable.count
-    return float(weight @ forecast / weight.sum())
+    return float(weight.dot(forecast)) / float(row_sums(weight))
 
 
 def _of_moments(

@@ -78,7 +78,7 @@ def test_perfect_health() -> None:
 
 @pytest.mark.parametrize(("deviation", "told"), [(0.06, True), (0.2, False)])
 def test_losses_that_vary_less_than_their_buckets_are_wide(deviation: float, told: bool) -> None:
-    """The judge would read ratios off by points."""
+    """The judge goes by sums and squares then."""
     losses = Losses(100.0, 30.0, (0.0, 0.0, 0.0, 10.0, 90.0, *(0.0,) * 8), 100 * (0.3**2 + deviation**2))
     seen = look(spec())
     increments = tuple(replace(one, losses=losses) for one in seen.evidence.increments)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from modelslo.judge.betting import cap_of, log_mean_exp
-from modelslo.judge.changed import changed
+from modelslo.judge.frozen import changed
 from modelslo.judge.gate import advance
 from modelslo.judge.trial import Trial
 from modelslo.judge.verdict import HARM, GateVerdict, harmful, said_by

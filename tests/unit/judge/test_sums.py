@@ -7,15 +7,17 @@ from math import exp, log
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelslo.judge.betting import Array, cap_of
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.noise import CV2_UNKNOWN, Differences, Noise
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
 from modelslo.judge.tempering import PRIOR
-from modelslo.judge.verdict import GateVerdict
+from modelslo.judge.verdict import GateVerdict, rare_labels
 from modelslo.judge.wagers import Sample, Spread, Wagers, wagers
-from tests.unit.judge.series import Rollout, rules_of
+from tests.unit.judge.series import ENOUGH, Rollout, rules_of
 
 Draw = Callable[[np.random.Generator, int, int], Array]
 
@@ -189,6 +191,23 @@ def test_verdicts_without_a_histogram(rules: Rules) -> None:
     assert GateVerdict.ROLLBACK in worse.run(120, 2.0)
     assert GateVerdict.PROMOTE in same.run(480)
     assert worse.trial.scale.data is (Data.SQUARES if rules.has_squares else Data.SUMS)
+
+
+@pytest.mark.parametrize("rules", [BARE, SQUARES])
+def test_without_buckets_rare_large_losses_must_have_had_time_to_show(rules: Rules) -> None:
+    """A canary that is far better on its first hundred labels may lose thirty times as much on one of three hundred."""
+    rollout = Rollout(rules)
+    while rollout.run(1, 0.3) != [GateVerdict.PROMOTE]:
+        pass
+    assert rollout.e.promote > 2 * ENOUGH
+    least = rare_labels(rules.margin, rules.beta)
+    assert least <= rollout.compared[1] <= least + 10
+
+
+@given(st.floats(0.001, 2.0), st.floats(1e-4, 0.5))
+def test_what_makes_a_canary_worse_by_the_margin_would_have_been_seen(margin: float, beta: float) -> None:
+    share = min(0.5, margin / 29)  # of losses of thirty times the mean
+    assert (1 - share) ** rare_labels(margin, beta) == pytest.approx(beta)
 
 
 @pytest.mark.parametrize("rules", [BARE, SQUARES])
