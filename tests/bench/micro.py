@@ -212,9 +212,9 @@ def observing() -> dict[str, float]:
 
 
 def judging() -> dict[str, float]:
-    """Seconds per scrape of a recorded rollout: counters in, action out; with and without segments."""
+    """Seconds per scrape, counters in, action out: without a rollout, in one without segments, in one with two."""
     found = {}
-    for name in ("boundary-exponential", "mix-shift"):
+    for name in ("stable-healthy", "boundary-exponential", "mix-shift"):
         trace = build(KINDS[name], 0)
         scrapes = list(islice(trace.scrapes, _JUDGED))
 

@@ -37,7 +37,8 @@ class Replay:
         self._next += 1
         self._meters, step, _ = step_of(self._meters, at, stable, canary, rules.tempo, rules.edges)
         history = self._gate.history
-        self._gate = advance(self._gate, rules, step, self._meta.has_canary and scrape["k"] >= self._meta.k0)
+        if self._meta.has_canary or self._detector.baseline is None:  # nothing else is asked of the gate
+            self._gate = advance(self._gate, rules, step, self._meta.has_canary and scrape["k"] >= self._meta.k0)
         if scrape["k"] >= self._meta.k0 and self._detector.baseline is None:
             self._detector = began(self._detector, rules, self._drift, history)
         self._detector = detect(self._detector, rules, self._drift, step.stable, at)

@@ -74,28 +74,33 @@ class History:
 
     def scored_moments(self, scores: Array) -> tuple[float, float]:
         """Mean and mean square of one bucketed loss; needs labels, and `scores` of the buckets, shape (K,)."""
-        counts = self.buckets[0]
-        return float(counts @ scores) / self.labels, float(counts @ (scores * scores)) / self.labels
+        return moments(self.buckets[0], self.labels, scores)
 
 
 def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed: float, tempo: Tempo) -> History:
     """Takes one increment of stable. `scores` of the buckets, shape (K,); empty without a histogram."""
     first = len(history.count) == 0
-    scored = delta.buckets @ scores if len(scores) else delta.total
-    after = changed(
+    scored = delta.buckets.dot(scores) if len(scores) else delta.total
+    of_all, sound = float(scored[0]), history.sound
+    if isfinite(delta.total[0]):
+        sound = (sound[0] + float(delta.total[0]), sound[1] + of_all)
+    scales, waiting = history.scales or scatters_of_history(tempo.windows), history.waiting
+    count = delta.count if first else history.count + delta.count
+    buckets = delta.buckets if first else history.buckets + delta.buckets
+    if len(scores):
+        scales, waiting = _scattered(scales, waiting, delta, at, of_all, _variance(count, buckets, scores))
+    return changed(
         history,
         noise=_noise(history, delta, at, tempo),
-        scales=history.scales or scatters_of_history(tempo.windows),
-        count=delta.count if first else history.count + delta.count,
+        scales=scales,
+        waiting=waiting,
+        count=count,
         squares=_sum(history.squares, delta.squares, first),
-        buckets=delta.buckets if first else history.buckets + delta.buckets,
+        buckets=buckets,
         scored=(history.scored or Forecast.of(len(delta.count))).add(delta.count, scored, elapsed, tempo.forecast),
         raw=(history.raw or Forecast.of(len(delta.count))).add(delta.count, delta.total, elapsed, tempo.forecast),
+        sound=sound,
     )
-    if isfinite(delta.total[0]):
-        sound = (history.sound[0] + float(delta.total[0]), history.sound[1] + float(scored[0]))
-        after = changed(after, sound=sound)
-    return _with_scatter(after, delta, at, float(scored[0]), scores) if len(scores) else after
 
 
 def _noise(history: History, delta: Delta, at: float, tempo: Tempo) -> Noise:
@@ -114,26 +119,34 @@ def _sum(before: Array | None, now: Array | None, first: bool) -> Array | None:
     return now if before is None else before + now
 
 
-def _with_scatter(history: History, delta: Delta, at: float, scored: float, scores: Array) -> History:
-    variance = _variance(history, scores)
-    labels, total = history.waiting[0] + delta.labels, history.waiting[1] + scored
+def _scattered(
+    scales: tuple[Scatter, ...],
+    waiting: tuple[float, float],
+    delta: Delta,
+    at: float,
+    scored: float,
+    variance: float,
+) -> tuple[tuple[Scatter, ...], tuple[float, float]]:
+    """Takes the labels of one scrape, with those that wait, once they are enough; `variance` of one bucketed loss."""
+    labels, total = waiting[0] + delta.labels, waiting[1] + scored
     if not isfinite(total):
-        return changed(history, waiting=(0.0, 0.0))
+        return scales, (0.0, 0.0)
     if labels < _LEAST_LABELS:
-        return changed(history, waiting=(labels, total))
-    mean = total / labels
-    return changed(
-        history,
-        waiting=(0.0, 0.0),
-        scales=tuple(scale.add(at, labels, mean, variance / labels) for scale in history.scales)
-        if variance > 0
-        else history.scales,
-    )
+        return scales, (labels, total)
+    if variance > 0:
+        scales = tuple(scale.add(at, labels, total / labels, variance / labels) for scale in scales)
+    return scales, (0.0, 0.0)
 
 
-def _variance(history: History, scores: Array) -> float:
+def _variance(count: Array, buckets: Array, scores: Array) -> float:
     """Of one (bucketed) loss; 0 while it is not known."""
-    if history.labels < _LEAST_LABELS:
+    labels = float(count[0])
+    if labels < _LEAST_LABELS:
         return 0.0
-    mean, square = history.scored_moments(scores)
+    mean, square = moments(buckets[0], labels, scores)
     return max(0.0, square - mean * mean)
+
+
+def moments(counts: Array, labels: float, scores: Array) -> tuple[float, float]:
+    """Mean and mean square of one bucketed loss by the counts of its buckets, shape (K,)."""
+    return float(counts.dot(scores)) / labels, float(counts.dot(scores * scores)) / labels

@@ -8,12 +8,12 @@ with those of the block before, not with a forecast: that has errors of its own,
 from __future__ import annotations
 
 from dataclasses import field, replace
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
 from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array
+from modelslo.judge.betting import Array, row_sums
 from modelslo.judge.frozen import frozen
 from modelslo.judge.scatter import Tally, Window
 from modelslo.judge.tempering import MOST_PRIOR, Tempering, tempering_of
@@ -85,33 +85,31 @@ class Noise:
     ) -> Noise:
         """Takes the labels of a time that ended at `at`, per stratum, shapes (G,); `overall`: forecast of all strata.
         Without a forecast nothing is learned, nor from a sum that is no number."""
-        seen = (count > 0) & (forecast > 0)
-        if not seen.any():
-            return self
-        count, total, forecast = count[seen], total[seen], forecast[seen]
-        if not np.isfinite(total).all():
+        if not all(one > 0 for one in (*count.tolist(), *forecast.tolist())):
+            seen = (count > 0) & (forecast > 0)
+            if not seen.any():
+                return self
+            count, total, forecast = count[seen], total[seen], forecast[seen]
+            squares = None if squares is None else squares[seen]
+        labels, summed = float(row_sums(count)), float(row_sums(total))
+        if not isfinite(summed):
             return replace(self, part=Part())
         within, freedom = self.within, self.freedom
         if squares is not None:
-            inner = (squares[seen] - total * total / count) / (forecast * forecast)
-            if np.isfinite(inner).all():
-                within, freedom = within + float(np.maximum(inner, 0.0).sum()), freedom + float((count - 1).sum())
+            inner = (squares - total * total / count) / (forecast * forecast)
+            if isfinite(float(row_sums(inner))):
+                within, freedom = within + float(row_sums(np.maximum(inner, 0.0))), freedom + labels - len(count)
         part = Part(
-            self.part.labels + float(count.sum()),
-            self.part.total + float(total.sum() - count @ (forecast - overall)),
-            self.part.square + float(count @ (forecast * forecast)),
+            self.part.labels + labels,
+            self.part.total + summed - float(count.dot(forecast - overall)),
+            self.part.square + float(count.dot(forecast * forecast)),
         )
         scatters = self.scatters
         if part.labels >= _FEWEST_LABELS:
             scatters = tuple(one.add(at, part, most) for one, most in zip(scatters, self._most(), strict=True))
             part = Part()
         return Noise(
-            scatters,
-            part,
-            self.labels + float(count.sum()),
-            self.total + float((total / forecast).sum()),
-            within,
-            freedom,
+            scatters, part, self.labels + labels, self.total + float(row_sums(total / forecast)), within, freedom
         )
 
     def _most(self) -> list[float]:

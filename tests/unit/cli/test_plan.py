@@ -249,7 +249,10 @@ def test_rate_variance_and_reach_of_the_buckets() -> None:
     assert found.traffic.cv2 == pytest.approx(1, rel=0.1)
     assert 1 <= found.traffic.phi < 1.3
     assert found.traffic.top == pytest.approx(1.25 * EDGES[-1] / 0.25, rel=0.05)
-    assert measured(evidence(), parameters(), "v2").traffic.cv2 < 1e-5
+    # Losses that hardly vary are judged by squares
+    other = measured(evidence(), parameters(), "v2")
+    assert other.data is Data.SQUARES
+    assert other.traffic.cv2 < 1e-4
 
 
 def test_what_the_labels_take_is_waited_for_where_a_histogram_tells() -> None:
