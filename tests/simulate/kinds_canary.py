@@ -333,6 +333,11 @@ EXTRA: Final = (
         history=(120, 240), hours=16.0,
     ),
     Kind(
+        "late-errors", "extra", "errors are known hours later, and stable loses half of its traffic; no change",
+        _NO_ROLLBACK, loss=BINARY, typical=0.04, lag=Lag("loss", 1757.0), rate=4.0, split=((0.0, 0.56),), dt=60.0,
+        history=(120, 240), hours=10.0, slo=1.6,
+    ),
+    Kind(
         "sharp-edge-boundary", "extra", "worse by the margin; no loss is below 0.6, in the middle of a bucket", _HOLD,
         effect=Effect(1.1), loss=PARETO, edge_scale=1.15, rate=3.0, split=((0.0, 0.4),), dt=60.0, history=(120, 240),
         hours=16.0,

@@ -127,6 +127,11 @@ def test_labels_that_come_the_later_the_worse_they_are_break_no_promise(judged: 
     assert kept(found.false_rollback, RATE), found.false_rollback
 
 
+def test_errors_that_are_known_late_are_no_drift_where_stable_loses_traffic(judged: Judged) -> None:
+    found = judged("late-errors", 5)
+    assert (found.false_retrain.x, found.rolled_back.x) == (0, 0)
+
+
 @pytest.mark.parametrize("kind", ["sharp-edge-boundary", "two-humps-boundary", "narrow-boundary"])
 def test_what_buckets_misread_breaks_no_promise(judged: Judged, kind: str) -> None:
     found = judged(kind, 8)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from modelslo.backtest.observations import ObservationError, counters_of, meta_of
 from modelslo.judge.drift import Detector, Health, began, detect, health_of
 from modelslo.judge.evalues import e_value
-from modelslo.judge.gate import Gate, advance
+from modelslo.judge.gate import Gate, advance, swollen
 from modelslo.judge.increments import Meters, step_of
 from modelslo.judge.verdict import GateVerdict, said_by, verdict_of
 
@@ -41,7 +41,8 @@ class Replay:
             self._gate = advance(self._gate, rules, step, self._meta.has_canary and scrape["k"] >= self._meta.k0)
         if scrape["k"] >= self._meta.k0 and self._detector.baseline is None:
             self._detector = began(self._detector, rules, self._drift, history)
-        self._detector = detect(self._detector, rules, self._drift, step.stable, at)
+        stable_now = None if swollen(self._gate, rules, at) else step.stable
+        self._detector = detect(self._detector, rules, self._drift, stable_now, at)
         return self._answer(at, scrape["k"])
 
     def belongs(self, line: Mapping[str, Any]) -> None:

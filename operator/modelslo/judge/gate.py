@@ -25,6 +25,8 @@ from modelslo.judge.wagers import Sample
 
 # The part of the margin by which labels that are still to come may move the mean.
 MOST_BIAS: Final = 0.1
+# By how much older labels may raise stable's mean before it is no sign of drift.
+MOST_SWELLING: Final = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,20 @@ def advance(gate: Gate, rules: Rules, step: Step, started: bool) -> Gate:
             watch = watched(watch, step.stable.labels, total, elapsed, cv2, rules.tempo)
     gate = Gate(step.at, history, delays, lateness, watch, trial)
     return gate if trial is None else changed(gate, trial=_advanced(gate, trial, rules, step, elapsed))
+
+
+def swollen(gate: Gate, rules: Rules, at: float) -> bool:
+    """Whether stable's mean loss is far above the usual one only because its traffic went to the canary, while labels
+    of predictions from before, which are worse, still come. It then says nothing of the world.
+
+    The live operator need not ask: while a canary runs no retrain is begun.
+    """
+    shares = gate.trial.shares if gate.trial is not None else None
+    counts = gate.delays.counts
+    if shares is None or not rules.lag_edges or not len(counts) or shares.kept > 1 - MOST_SWELLING:
+        return False
+    older = older_shares(rules.lag_edges, at - shares.stretches[-1].since)
+    return gate.lateness.swelling(counts, older, shares.kept) > MOST_SWELLING
 
 
 @frozen(eq=False)

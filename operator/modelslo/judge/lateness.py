@@ -79,9 +79,19 @@ class Lateness:
         quick_mean, late_mean = (c * p - b * q) / determinant, (a * q - b * p) / determinant
         share = late / total
         mean = (1 - share) * quick_mean + share * late_mean
-        if quick_mean <= 0 or mean <= 0:
+        if mean <= 0:
             return 0.0
         variance = max(0.0, self.squares - quick_mean * p - late_mean * q) / self.number
         error = share * sqrt(_SHARED * variance * a / determinant) / mean
         found = 1 - quick_mean / mean
         return copysign(max(0.0, abs(found) - _STANDARD_ERRORS * error), found)
+
+    def swelling(self, counts: Array, older: Array, kept: float) -> float:
+        """By how much, relative to it, the mean of labels of now is above the usual one where only `kept` of the
+        traffic that made the `older` ones is left: there are fewer quick ones beside them. Below 0: under it."""
+        late, total = float(counts.dot(older)), float(row_sums(counts))
+        if late <= 0 or total <= late:
+            return 0.0
+        part = late / total
+        quick = (1 - part) * (1 - self.bias(counts, older))  # share of the loss
+        return (1 - quick + kept * quick) / (part + kept * (1 - part)) - 1

@@ -71,6 +71,15 @@ class Shares:
         """When the share of now began; it did so with the rollout where it has not changed."""
         return self.stretches[-1].since if len(self.stretches) > 1 else float("-inf")
 
+    @property
+    def kept(self) -> float:
+        """What stable has of the traffic that it had before the newest change, the first one being the rollout's."""
+        if not self.stretches:
+            return 1.0
+        now = self.stretches[-1] if self.stretches[-1].total > 0 else self.window
+        before = self.stretches[-2].odds if len(self.stretches) > 1 else 0.0
+        return 1.0 if now is None else (1 + before) / (1 + now.odds)
+
 
 def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: float, span: float) -> Shares:
     """Takes the predictions of both arms in the last `elapsed` seconds before `at`; windows last `span` seconds."""

@@ -97,3 +97,29 @@ def test_sums_that_are_no_numbers_and_other_edges_leave_no_trace() -> None:
     other = found.add(np.ones(3), 2.0).add(np.array([1.0, 2, 1]), 3.0)
     assert other.number == 1
     assert other.bias(np.ones(3), older_shares((1.0, 2.0), 1.5)) == 0.0
+
+
+def test_quick_labels_without_any_loss_lack_all_of_it() -> None:
+    found, usual = watched("rare", 60.0, 3)
+    assert found.bias(usual, older_shares(EDGES, 2900.0)) > 0.8
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.4, 0.9, 1.0, 1.5])
+def test_errors_from_before_stand_out_once_there_is_less_traffic(kept: float) -> None:
+    # Given errors that are known after 50 minutes at the earliest, as many as ever, and `kept` of the quick labels
+    found, usual = watched("rare", 60.0, 3)
+    older = older_shares(EDGES, 2900.0)
+    late = float(usual @ older) / float(usual.sum())
+    # Then the mean is what it is: all errors over all labels that are left
+    expected = 1 / (late + kept * (1 - late)) - 1
+    assert found.swelling(usual, older, kept) == pytest.approx(expected, rel=0.25, abs=0.02)
+
+
+def test_where_the_delay_says_nothing_of_the_loss_nothing_swells() -> None:
+    found, usual = watched("alike", 60.0, 3)
+    for age in (60.0, 900.0, 3000.0):
+        assert abs(found.swelling(usual, older_shares(EDGES, age), 0.4)) < 0.1
+    assert found.swelling(usual, older_shares(EDGES, 1e9), 0.4) == pytest.approx(
+        found.swelling(usual, np.append(np.zeros(len(EDGES)), 1.0), 0.4)
+    )
+    assert Lateness().swelling(usual, older_shares(EDGES, 900.0), 0.4) == pytest.approx(0.0)
