@@ -37,6 +37,7 @@ _ROLLBACK: Final[frozenset[Action]] = frozenset({"rollback"})
 _NO_PROMOTION: Final[frozenset[Action]] = frozenset({"rollback", "hold"})
 _HOLD: Final[frozenset[Action]] = frozenset({"hold"})
 
+_FLAPPING: Final = tuple((0.4 * number, 0.3 if number % 2 else 0.2) for number in range(40))
 _RAMP: Final = ((0.0, 0.01), (0.25, 0.05), (0.75, 0.25), (1.5, 0.5))
 _STEEP: Final = ((0.0, 0.013), (0.6, 0.337), (1.5, 0.569))
 _MEDIUM: Final = Clusters(size=4.0, spread=240.0, variance=0.5)
@@ -331,6 +332,20 @@ EXTRA: Final = (
         "lag-loss-ramp-worse", "extra", "1.32 x in such a ramp: the young canary looks good after each step", _ROLLBACK,
         effect=Effect(1.32), lag=Lag("loss", 1280.0), rate=10.0, split=_STEEP, loss=LOGNORMAL, dt=60.0,
         history=(120, 240), hours=16.0,
+    ),
+    Kind(
+        "flapping-medium", "extra", "1.5 x, its share goes from 20 to 30 % and back every 24 min, labels after 30 min",
+        _NO_PROMOTION, effect=Effect(1.5), lag=Lag("exponential", 1800.0), split=_FLAPPING, rate=4.0, dt=60.0,
+        history=(120, 240), hours=16.0, slo=2.0,
+    ),
+    Kind(
+        "flapping-long-medium", "extra", "the same, labels after 90 min", _NO_PROMOTION, effect=Effect(1.5),
+        lag=Lag("exponential", 5400.0), split=_FLAPPING, rate=4.0, dt=60.0, history=(120, 240), hours=16.0, slo=2.0,
+    ),
+    Kind(
+        "flapping-boundary", "extra", "worse by the margin, so, and the worse the later are the labels", _HOLD,
+        effect=Effect(1.1), lag=Lag("loss", 900.0), split=_FLAPPING, rate=4.0, dt=60.0, history=(120, 240), hours=16.0,
+        slo=2.0,
     ),
     Kind(
         "late-errors", "extra", "errors are known hours later, and stable loses half of its traffic; no change",

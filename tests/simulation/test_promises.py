@@ -127,6 +127,13 @@ def test_labels_that_come_the_later_the_worse_they_are_break_no_promise(judged: 
     assert kept(found.false_rollback, RATE), found.false_rollback
 
 
+def test_a_share_that_flaps_hides_few_regressions(judged: Judged) -> None:
+    """What is not known of late labels holds some up until the deadline; without that knowledge two of five."""
+    found = judged("flapping-medium", 8)
+    assert found.rolled_back.x >= 6
+    assert found.promoted.x == 0
+
+
 def test_errors_that_are_known_late_are_no_drift_where_stable_loses_traffic(judged: Judged) -> None:
     found = judged("late-errors", 5)
     assert (found.false_retrain.x, found.rolled_back.x) == (0, 0)

@@ -10,21 +10,23 @@ from dataclasses import dataclass, field
 from math import isfinite, sqrt
 from typing import Final
 
-from modelslo.judge.betting import Mask
+from modelslo.judge.betting import Array, Mask
 from modelslo.judge.cohorts import Cohorts
 from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.history import History, with_delta
 from modelslo.judge.incident import Watch, watched
 from modelslo.judge.increments import Delta, Step
-from modelslo.judge.lateness import Lateness
+from modelslo.judge.lateness import Lateness, nearest
 from modelslo.judge.maturity import MOST_OLDER, Delays, mature, older_shares
 from modelslo.judge.scale import CV2_UNKNOWN, Rules, Scale, scores_of
-from modelslo.judge.shares import Lack, Shares, apart, lacking, recent, shared, unseen
+from modelslo.judge.shares import Shares, ages, recent, shared, unseen
 from modelslo.judge.trial import Trial, closed, forecasted, sample_of, trial_of
 from modelslo.judge.wagers import Sample
 
 # The part of the margin by which labels that are still to come may move the mean.
 MOST_BIAS: Final = 0.1
+# Total variation distance of the ages of both arms' labels from which on they are not compared, whatever is known.
+MOST_APART: Final = 0.2
 # By how much older labels may raise stable's mean before it is no sign of drift.
 MOST_SWELLING: Final = 0.1
 
@@ -122,14 +124,22 @@ def _seen(trial: Trial, step: Step) -> tuple[float | None, bool]:
 
 def _fit(gate: Gate, trial: Trial, rules: Rules, step: Step, elapsed: float, first: float | None) -> _Fit:
     age = min(-1.0 if first is None else step.at - first - rules.warmup, step.settled)
-    shares, alike, lacks = _alike(gate, trial.shares, rules, step, elapsed)
-    ripe = alike and _ripe(gate, rules, step, age)
+    shares = _shares(trial.shares, rules, step, elapsed)
+    off, missing = 0.0, None
+    if len(shares.stretches) > 1:
+        counts = gate.delays.counts
+        off = 1.0  # how old labels are is not known so far
+        if counts.any():
+            found = ages(shares, counts, rules.lag_edges, step.at)
+            shares, off, missing = recent(shares, found), found.apart, found.missing
     if trial.scale.cohorts is not None:
+        alike = off <= MOST_OLDER
         age = age if alike else min(age, step.at - shares.since)
-        return _by_age(trial, trial.scale.cohorts, shares, ripe, age)
+        return _by_age(trial, trial.scale.cohorts, shares, alike and _ripe(gate, rules, step, age), age)
+    ripe = off <= MOST_APART and _ripe(gate, rules, step, age)
     if trial.whole is None:
         return _Fit(shares, ripe, False)
-    return _Fit(shares, *_leaning(gate, rules, ripe, age, lacks))
+    return _Fit(shares, *_leaning(gate, rules, ripe, age, missing, off))
 
 
 def _filled(trial: Trial, rules: Rules, step: Step, elapsed: float, fit: Mask | None) -> Trial:
@@ -148,23 +158,16 @@ def _filled(trial: Trial, rules: Rules, step: Step, elapsed: float, fit: Mask | 
     return closed(trial, filling, rules, step.at)
 
 
-def _alike(gate: Gate, shares: Shares, rules: Rules, step: Step, elapsed: float) -> tuple[Shares, bool, list[Lack]]:
-    """Whether labels of now were made at one share of the traffic, as far as it is told how old they are; and which
-    ones either arm lacks."""
+def _shares(shares: Shares, rules: Rules, step: Step, elapsed: float) -> Shares:
+    """Told how old labels are, it matters at what shares of the traffic they were made."""
     if not rules.lag_edges:
-        return shares, True, []
+        return shares
     if (step.canary is None) is not (step.stable is None):
-        shares = unseen(shares)
-    elif step.canary is not None and step.stable is not None:
-        predictions = step.canary.predictions, step.stable.predictions
-        shares = shared(shares, step.at, elapsed, *predictions, rules.tempo.fast)
-    if len(shares.stretches) < 2:
-        return shares, True, []
-    counts = gate.delays.counts
-    if not counts.any():  # how old labels are is not known so far
-        return shares, False, []
-    found = lacking(shares, counts, rules.lag_edges, step.at)
-    return recent(shares, found), apart(shares, found) <= MOST_OLDER, found
+        return unseen(shares)
+    if step.canary is None or step.stable is None:
+        return shares
+    predictions = step.canary.predictions, step.stable.predictions
+    return shared(shares, step.at, elapsed, *predictions, rules.tempo.fast)
 
 
 def _sample(trial: Trial, rules: Rules, delta: Delta | None) -> Sample | None:
@@ -211,16 +214,23 @@ def _ripe(gate: Gate, rules: Rules, step: Step, age: float) -> bool:
     return mature(gate.delays, lags, rules.lag_edges, age)
 
 
-def _leaning(gate: Gate, rules: Rules, ripe: bool, age: float, lacks: list[Lack]) -> tuple[bool, bool]:
+def _leaning(gate: Gate, rules: Rules, ripe: bool, age: float, missing: Array | None, off: float) -> tuple[bool, bool]:
     """Whether labels of now may be compared, and whether they speak for a canary too.
 
     Few late labels may be much of the loss. Where it lacks bad ones the canary looks better than it is: that it is
-    worse may be seen all the same. Where it lacks good ones, or has too many bad ones, nothing may.
+    worse may be seen all the same. Where it lacks good ones nothing may. While the ages of both arms' labels are far
+    apart (`off`) it must be known that what is `missing` accuses no canary, and for one that it flatters none. Where it
+    seems to flatter, bets on "worse" would lose what they need later.
     """
     if not ripe or not rules.lag_edges:
         return ripe, ripe
     counts, lateness = gate.delays.counts, gate.lateness
-    first = lateness.bias(counts, older_shares(rules.lag_edges, age))
-    leans = [first, *(one.part * lateness.bias(counts, one.older) for one in lacks)]
+    leans = [lateness.bias(counts, older_shares(rules.lag_edges, age))]
     most = MOST_BIAS * rules.margin
+    if missing is not None:
+        low, high = lateness.between(counts, missing)
+        seems = nearest(low, high)
+        if off > MOST_OLDER and (low < -most or seems > most):
+            return False, False
+        leans.append(high if off > MOST_OLDER else seems)
     return min(leans) >= -most, max(leans) <= most

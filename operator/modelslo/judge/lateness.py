@@ -13,7 +13,7 @@ labels. A canary that has quick labels alone then looks by m_q / m better than i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import copysign, isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,11 @@ _STANDARD_ERRORS: Final = 2.0
 # Neighbouring differences have a scrape in common, in labels and noise: 1 + 2 (1/2)^2 times the variance.
 _SHARED: Final = 1.5
 _SINGULAR: Final = 1e-9
+
+
+def nearest(low: float, high: float) -> float:
+    """The number nearest to zero of an interval."""
+    return min(max(low, 0.0), high)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,26 +70,30 @@ class Lateness:
         `counts` (J,) are the usual labels by delay, `older` (J,) the part of each that is late. Two standard errors of
         the estimate are taken off its size.
         """
-        if self.products is None or self.with_loss is None or self.number < _LEAST_SCRAPES:
-            return 0.0
+        return nearest(*self.between(counts, older))
+
+    def between(self, counts: Array, older: Array) -> tuple[float, float]:
+        """The same by its least and its greatest value, two standard errors off; infinite where it is not known."""
         late, total, quick = float(counts.dot(older)), float(row_sums(counts)), 1.0 - older
-        if late <= 0 or total <= late:
-            return 0.0
+        if late <= 0:
+            return 0.0, 0.0
+        if self.products is None or self.with_loss is None or self.number < _LEAST_SCRAPES or total <= late:
+            return -inf, inf
         of_late = self.products.dot(older)
         a, b, c = float(quick.dot(self.products.dot(quick))), float(quick.dot(of_late)), float(older.dot(of_late))
         p, q = float(quick.dot(self.with_loss)), float(older.dot(self.with_loss))
         determinant = a * c - b * b
         if determinant <= _SINGULAR * a * c:
-            return 0.0
+            return -inf, inf
         quick_mean, late_mean = (c * p - b * q) / determinant, (a * q - b * p) / determinant
         share = late / total
         mean = (1 - share) * quick_mean + share * late_mean
         if mean <= 0:
-            return 0.0
+            return -inf, inf
         variance = max(0.0, self.squares - quick_mean * p - late_mean * q) / self.number
         error = share * sqrt(_SHARED * variance * a / determinant) / mean
         found = 1 - quick_mean / mean
-        return copysign(max(0.0, abs(found) - _STANDARD_ERRORS * error), found)
+        return found - _STANDARD_ERRORS * error, found + _STANDARD_ERRORS * error
 
     def swelling(self, counts: Array, older: Array, kept: float) -> float:
         """By how much, relative to it, the mean of labels of now is above the usual one where only `kept` of the

@@ -16,6 +16,8 @@ from itertools import pairwise
 from math import sqrt
 from typing import Final
 
+import numpy as np
+
 from modelslo.judge.betting import Array, row_sums
 from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.maturity import older_shares
@@ -121,43 +123,36 @@ def _overdispersion(shares: Shares) -> float:
 
 
 @frozen(eq=False)
-class Lack:
-    """The share changed: ``older`` (J,) is the part of the labels of each delay from before, ``late`` that of stable's
-    labels of now. ``odds``: before over behind it."""
+class Ages:
+    """Of what age the canary's labels of now are beside stable's.
 
-    older: Array
-    late: float
-    odds: float
-
-    @property
-    def part(self) -> float:
-        """Of its older labels the canary lacks this part compared with stable; below 0: it has too many."""
-        return max(-1.0, 1.0 - self.odds)
-
-
-def lacking(shares: Shares, counts: Array, edges: tuple[float, ...], at: float) -> list[Lack]:
-    """The changes of the share so far, the oldest first, as labels of now see them; `counts` (J,) of stable's delays,
-    some at least."""
-    total = float(row_sums(counts))
-    found = []
-    for before, after in pairwise(shares.stretches):
-        older = older_shares(edges, at - after.since)
-        found.append(Lack(older, float(counts.dot(older)) / total, before.odds / after.odds))
-    return found
-
-
-def apart(shares: Shares, found: list[Lack]) -> float:
-    """Total variation distance, 0 to 1, between the ages of both arms' labels of now, by what is `found` lacking.
-
-    What came before the first prediction is not in it.
+    ``missing`` (J,) is the part of the labels of each delay that it lacks, beside the delay of which it has most.
+    ``apart``: the total variation distance, 0 to 1. ``late``: the parts of stable's labels that are from before each
+    change of the share, the oldest change first.
     """
-    late = [0.0, *(one.late for one in found), 1.0]
-    parts = [(more - less, one.odds) for (less, more), one in zip(pairwise(late), shares.stretches, strict=True)]
-    mean = sum(part * odds for part, odds in parts)
-    return sum(part * abs(odds / mean - 1.0) for part, odds in parts) / 2 if mean > 0 else 1.0
+
+    missing: Array
+    apart: float
+    late: tuple[float, ...]
 
 
-def recent(shares: Shares, found: list[Lack]) -> Shares:
+def ages(shares: Shares, counts: Array, edges: tuple[float, ...], at: float) -> Ages:
+    """`counts` (J,) of stable's delays, some at least. What came before the first prediction is not in it."""
+    older = [older_shares(edges, at - one.since) for one in shares.stretches[1:]]
+    odds = [one.odds for one in shares.stretches]
+    # Labels of a stretch are older than the change that ended it, and no older than the one that began it.
+    present = np.full(len(counts), odds[-1])
+    for share, before, after in zip(older, odds, odds[1:], strict=False):
+        present += share * (before - after)
+    total = float(row_sums(counts))
+    late = tuple(float(counts.dot(one)) / total for one in older)
+    parts = [more - less for less, more in pairwise((0.0, *late, 1.0))]
+    mean = sum(part * one for part, one in zip(parts, odds, strict=True))
+    found = sum(part * abs(one / mean - 1.0) for part, one in zip(parts, odds, strict=True)) / 2
+    return Ages(1.0 - present / max(present.tolist()), found, late)
+
+
+def recent(shares: Shares, found: Ages) -> Shares:
     """Without the stretches that no label is of any more."""
-    gone = sum(one.late < _FORGOTTEN for one in found)
+    gone = sum(one < _FORGOTTEN for one in found.late)
     return changed(shares, stretches=shares.stretches[gone:]) if gone else shares

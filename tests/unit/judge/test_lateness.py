@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 import numpy as np
@@ -97,6 +98,21 @@ def test_sums_that_are_no_numbers_and_other_edges_leave_no_trace() -> None:
     other = found.add(np.ones(3), 2.0).add(np.array([1.0, 2, 1]), 3.0)
     assert other.number == 1
     assert other.bias(np.ones(3), older_shares((1.0, 2.0), 1.5)) == 0.0
+
+
+def test_what_is_not_known_may_be_anything() -> None:
+    older = older_shares(EDGES, 900.0)
+    assert Lateness().between(np.ones(len(EDGES) + 1), older) == (-inf, inf)
+    # Where nothing is late there is nothing to know
+    assert Lateness().between(np.ones(len(EDGES) + 1), np.zeros(len(EDGES) + 1)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("age", [900.0, 3600.0])
+def test_the_interval_holds_what_is_true(age: float) -> None:
+    older = older_shares(EDGES, age)
+    found = [one.between(usual, older) for one, usual in (watched("alike", 60.0, seed) for seed in range(40))]
+    assert sum(low <= 0 <= high for low, high in found) >= 35
+    assert max(high - low for low, high in found) < (0.4 if age < 1000 else 0.15)
 
 
 def test_quick_labels_without_any_loss_lack_all_of_it() -> None:

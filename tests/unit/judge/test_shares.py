@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslo.judge.betting import Array
-from modelslo.judge.shares import Counted, Shares, apart, lacking, recent, shared, unseen
+from modelslo.judge.shares import Counted, Shares, ages, recent, shared, unseen
 from tests.unit.judge.series import RIPE, Rollout
 
 DT = 30.0
@@ -76,7 +76,7 @@ def of(*stretches: tuple[float, float, float]) -> Shares:
 
 
 def distance(shares: Shares, counts: Array, at: float) -> float:
-    return apart(shares, lacking(shares, counts, EDGES, at))
+    return ages(shares, counts, EDGES, at).apart
 
 
 def test_from_nothing_to_something_it_is_the_part_of_the_labels_from_before() -> None:
@@ -96,11 +96,41 @@ def test_the_same_share_again_is_none_apart() -> None:
     )
 
 
+def test_what_the_canary_lacks_is_told_per_delay() -> None:
+    counts = np.array([500.0, 300.0, 150.0, 50.0, 0.0])
+    # From 10 to 50 % thirty minutes ago: of what takes longer it has a ninth
+    grown = ages(of((0.0, 1e6, 9e6), (5000.0, 1e6, 1e6)), counts, EDGES, 6800.0)
+    assert grown.missing == pytest.approx([0, 0, 0, 8 / 9, 8 / 9], abs=1e-5)
+    # And back: of what is quicker
+    shrunk = ages(of((0.0, 1e6, 1e6), (5000.0, 1e6, 9e6)), counts, EDGES, 6800.0)
+    assert shrunk.missing == pytest.approx([8 / 9, 8 / 9, 8 / 9, 0, 0], abs=1e-5)
+
+
+@given(
+    st.lists(st.tuples(st.floats(1, 1e4), st.floats(0, 1e6), st.floats(0, 1e6)), min_size=2, max_size=12),
+    st.lists(st.floats(0, 1e4), min_size=5, max_size=5).filter(lambda counts: sum(counts) > 1),
+)
+def test_what_is_missing_is_a_part_and_one_share_lacks_nothing(
+    steps: list[tuple[float, float, float]], counts: list[float]
+) -> None:
+    at, stretches = 0.0, []
+    for lasting, canary, stable in steps:
+        stretches.append((at, canary, stable))
+        at += lasting
+    found = ages(of(*stretches), np.array(counts), EDGES, at)
+    assert found.missing.min() == pytest.approx(0.0, abs=1e-9)
+    assert found.missing.max() <= 1.0
+    assert -1e-9 <= found.apart <= 1.0
+    same = ages(of(*((since, 10.0, 90.0) for since, _, _ in stretches)), np.array(counts), EDGES, at)
+    assert same.missing == pytest.approx(np.zeros(5), abs=1e-9)
+    assert same.apart == pytest.approx(0.0, abs=1e-9)
+
+
 def test_stretches_that_no_label_is_of_are_forgotten() -> None:
     shares, counts = of((0.0, 10.0, 90.0), (1000.0, 50.0, 50.0), (9000.0, 10.0, 90.0)), np.array([9.0, 1, 0, 0, 0])
-    found = lacking(shares, counts, EDGES, 9100.0)
+    found = ages(shares, counts, EDGES, 9100.0)
     assert recent(shares, found).stretches == shares.stretches[1:]
-    found = lacking(shares, counts, EDGES, 20000.0)
+    found = ages(shares, counts, EDGES, 20000.0)
     assert recent(shares, found).stretches == shares.stretches[2:]
 
 
