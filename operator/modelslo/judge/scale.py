@@ -32,6 +32,7 @@ MOST_BEYOND: Final = 0.02
 MOST_OFF: Final = 0.3
 NARROW: Final = 0.4
 """Standard deviation over width, below which buckets misread the mean by half a point and more."""
+_LEAST_ABOUT: Final = 0.25
 _LEAST_CV2: Final = 1e-6
 SMALLEST_SEGMENT: Final = 0.01
 _LEAST_HISTORY: Final = 50.0
@@ -187,18 +188,24 @@ def data_of(rules: Rules, history: History) -> Data:
 
 def coarse(rules: Rules, history: History) -> bool:
     """Whether raw losses vary by much less than the buckets are wide where stable's mean lies, or one that is worse by
-    the margin: then those hardly tell the two apart. It takes squares to know."""
+    the margin: then those hardly tell the two apart. It takes squares to know.
+
+    Losses that are not about their mean are not narrow, however rare the others: errors of 0 and 1 are read right.
+    """
     total, squares = history.sound[0], history.squares
     if squares is None or not total > 0 or not isfinite(float(squares[0])):
         return False
     mean = total / history.labels
+    place = bisect_left(rules.edges, mean)
+    if float(history.buckets[0, place]) < _LEAST_ABOUT * history.labels:
+        return False
     deviation = sqrt(max(0.0, float(squares[0]) / history.labels - mean * mean))
-    return deviation < NARROW * max(_width(rules.edges, mean), _width(rules.edges, (1 + rules.margin) * mean))
+    other = bisect_left(rules.edges, (1 + rules.margin) * mean)
+    return deviation < NARROW * max(_width(rules.edges, place), _width(rules.edges, other))
 
 
-def _width(edges: tuple[float, ...], loss: float) -> float:
-    """Of the bucket of a loss; 0 above the last edge."""
-    place = bisect_left(edges, loss)
+def _width(edges: tuple[float, ...], place: int) -> float:
+    """Of a bucket; 0 above the last edge."""
     return edges[place] - (edges[place - 1] if place else 0.0) if place < len(edges) else 0.0
 
 

@@ -60,6 +60,19 @@ def test_losses_that_vary_less_than_their_buckets_are_wide_are_judged_by_squares
     assert scale_of(rules, found).tail is not None
 
 
+@pytest.mark.parametrize("rate", [0.002, 0.01, 0.04, 0.2])
+def test_rare_errors_of_zero_and_one_are_judged_by_buckets(rate: float) -> None:
+    """None of them is about the mean: the bucket of one tells all."""
+    rules = rules_of(edges=(0.0, 0.5, 1.0))
+    rollout, rng = Rollout(rules, history=0), np.random.default_rng(3)
+    rollout.started = False
+    for _ in range(5):
+        rollout.now += 30.0
+        rollout.stable.serve((rng.random(2000) < rate).astype(float))
+        rollout.look()
+    assert data_of(rules, rollout.gate.history) is Data.HISTOGRAM
+
+
 def test_without_buckets_the_best_of_the_rest_is_used() -> None:
     for squares, expected in ((True, Data.SQUARES), (False, Data.SUMS)):
         rules = rules_of(edges=(), has_squares=squares)
