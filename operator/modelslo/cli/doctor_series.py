@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from math import isfinite, sqrt
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from modelslo.cli.doctor_finding import Finding, listed
 from modelslo.cli.doctor_look import AHEAD, Absence, Look
 from modelslo.judge.parameters import Parameters
-from modelslo.judge.scale import NARROW
+from modelslo.judge.scale import NARROW, too_wide
 
 _BEYOND: Final = 0.05
 _LEAST_EDGES: Final = 10
@@ -127,27 +126,27 @@ def buckets(look: Look, parameters: Parameters) -> Iterator[Finding]:
             "Ten or more, at most a factor of two apart, up to ten times the target: "
             "modelslo.exporter.geometric_buckets makes them.",
         )
-    yield from _wide(look)
+    yield from _wide(look, parameters)
 
 
-def _wide(look: Look) -> Iterator[Finding]:
+def _wide(look: Look, parameters: Parameters) -> Iterator[Finding]:
     """Whether losses vary by so much less than their buckets are wide that the judge does not go by buckets."""
-    edges = (0.0, *look.evidence.edges)
+    edges = look.evidence.edges
     losses = [one.losses for one in look.evidence.increments if one.losses.buckets and isfinite(one.losses.total)]
     count = sum(one.count for one in losses)
     squares = [one.squares for one in losses if one.squares is not None]
     if not count or len(squares) < len(losses):
         return
     mean = sum(one.total for one in losses) / count
-    place = bisect_left(edges, mean)
-    if not 0 < place < len(edges):
-        return
-    spread, width = sqrt(max(0.0, sum(squares) / count - mean * mean)), edges[place] - edges[place - 1]
-    if spread < NARROW * width:
+    spread = sqrt(max(0.0, sum(squares) / count - mean * mean))
+    counts = [sum(of_bucket) for of_bucket in zip(*(one.buckets for one in losses), strict=True)]
+    place = too_wide(edges, counts, mean, spread, parameters.gate.tolerated_ratio)
+    if place is not None:
+        low = edges[place - 1] if place else 0.0
         yield Finding(
             False,
-            f"Losses vary by {spread:.3g} around {mean:.3g}, and the bucket there, {edges[place - 1]:.3g} to "
-            f"{edges[place]:.3g}, is {width:.3g} wide: versions are compared by sums and squares, not by buckets.",
+            f"Losses vary by {spread:.3g} around {mean:.3g}, and the bucket there, {low:.3g} to {edges[place]:.3g}, "
+            f"is {edges[place] - low:.3g} wide: versions are compared by sums and squares, not by buckets.",
             f"Make buckets no wider than {spread / NARROW:.3g} there: one loss, however large, decides less by them.",
         )
 

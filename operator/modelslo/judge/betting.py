@@ -35,6 +35,8 @@ _SMALLEST_BEST, _LARGEST_BEST = 1e-4, 0.45
 FLOOR: Final = 0.05
 """What a bet leaves of the wealth at least, whatever the loss."""
 _LEAST_SHARE: Final = 1e-9
+HIGHEST: Final = 700.0
+_LEAST: Final = 1e-300
 _CAP_SHARE, _CAP_SLACK = 1 / 3, 0.75
 
 
@@ -164,21 +166,23 @@ def _gains(
         sizes *= len(means)
     first, last = scores.item(0), scores.item(-1)
     each_c, each_s, centres, more, less = [], [], [], [], []
-    for n_c, n_s, mean, size in zip(of_canary, of_stable, means, sizes, strict=True):
+    for n_c, labels, mean, size in zip(of_canary, of_stable, means, sizes, strict=True):
+        n_s = max(labels, _LEAST)  # a count that rounds to a label, in no bucket
         each = n_s / ((n_s + r * r * n_c) * (r * size))
         other, centre = each * (-r * n_c / n_s), r * mean
         each_c.append(each)
         each_s.append(other)
         centres.append(centre)
         # The lowest score is worst for a bet on more, the highest for a bet on less; of stable's it is the other way.
-        more.append(-min(each * (first - centre), other * (last - mean)))
-        less.append(max(each * (last - centre), other * (first - mean)))
+        more.append(max(_LEAST, each * (centre - first), other * (mean - last)))
+        less.append(max(_LEAST, each * (last - centre), other * (first - mean)))
     gain = np.array(each_c + each_s)[:, None] * (scores - np.array(centres + means)[:, None])
     return gain, more, less
 
 
 def _shrunk(bets: Array, more: Array | float, less: Array | float) -> Array:
-    """Bets of which no label takes more than 95 %: `more` is the most that one costs a bet of 1, `less` one of -1."""
+    """Bets of which no label takes more than 95 %: `more` > 0 is the most that one costs a bet of 1, `less` > 0 one of
+    -1."""
     found: Array = np.minimum(np.maximum(bets, (FLOOR - 1) / less), (1 - FLOOR) / more)
     return found
 
@@ -188,7 +192,7 @@ def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable:
     share = max(share, _LEAST_SHARE)  # it fades for as long as there is no event, and any forecast will do
     gain: list[float] = []
     counts: list[float] = []
-    more = less = 0.0
+    more = less = _LEAST
     for n_c, n_s, k_c, k_s in zip(
         canary.labels.tolist(), stable.labels.tolist(), canary.events.tolist(), stable.events.tolist(), strict=True
     ):
@@ -200,10 +204,6 @@ def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable:
         counts += k_c, n_c - k_c, k_s, n_s - k_s
     found: Array = np.log1p(np.multiply.outer(_shrunk(bets, more, less), np.array(gain))).dot(np.array(counts))
     return found
-
-
-HIGHEST: Final = 700.0
-_LEAST: Final = 1e-300
 
 
 def log_mean_exp(log_wealth: Array, log_mass: Array) -> Array:

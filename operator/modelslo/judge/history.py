@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import exp, isfinite
+from math import exp, isfinite, sqrt
 from typing import Final
 
 import numpy as np
@@ -54,6 +54,36 @@ class Forecast:
         return float(sum(self.total.tolist())) / labels if labels > 0 else float("nan")
 
 
+@frozen()
+class Sound:
+    """Labels of the scrapes whose sum is a number: their number, raw and bucketed losses, and squares where those are
+    numbers too; ``squared`` are the labels of these."""
+
+    labels: float = 0.0
+    total: float = 0.0
+    scored: float = 0.0
+    squares: float = 0.0
+    squared: float = 0.0
+
+    def add(self, delta: Delta, scored: float) -> Sound:
+        """Takes an increment whose sum is a number."""
+        squares, squared = self.squares, self.squared
+        if delta.squares is not None and isfinite(delta.squares[0]):
+            squares, squared = squares + float(delta.squares[0]), squared + delta.labels
+        total = self.total + float(delta.total[0])
+        return Sound(self.labels + delta.labels, total, self.scored + scored, squares, squared)
+
+    @property
+    def mean(self) -> float:
+        """Of the raw loss; 0 without labels."""
+        return self.total / self.labels if self.labels > 0 else 0.0
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of one raw loss; None where squares do not tell."""
+        return sqrt(max(0.0, self.squares / self.squared - self.mean**2)) if self.squared > 0 else None
+
+
 @dataclass(frozen=True, eq=False)
 class History:
     """Totals over stable's history; arrays as in :class:`Delta`."""
@@ -63,7 +93,7 @@ class History:
     buckets: Array = field(default_factory=lambda: _NONE)
     scored: Forecast | None = None  # of bucketed losses
     raw: Forecast | None = None
-    sound: tuple[float, float] = (0.0, 0.0)  # sums of raw and bucketed losses where the raw one is a number
+    sound: Sound = field(default_factory=lambda: Sound())
     waiting: tuple[float, float] = (0.0, 0.0)  # labels and sum of a window that is not full
     scales: tuple[Scatter, ...] = ()
     noise: Noise = field(default_factory=Noise)  # of raw losses
@@ -83,7 +113,7 @@ def with_delta(history: History, delta: Delta, at: float, scores: Array, elapsed
     scored = delta.buckets.dot(scores) if len(scores) else delta.total
     of_all, sound = float(scored[0]), history.sound
     if isfinite(delta.total[0]):
-        sound = (sound[0] + float(delta.total[0]), sound[1] + of_all)
+        sound = sound.add(delta, of_all)
     scales, waiting = history.scales or scatters_of_history(tempo.windows), history.waiting
     count = delta.count if first else history.count + delta.count
     buckets = delta.buckets if first else history.buckets + delta.buckets

@@ -144,39 +144,26 @@ def difference(
 def _delta(last: Counters | None, now: Counters, moved: Array) -> tuple[Delta, Array]:
     """The increment, and by how many the count of each row is above its +Inf bucket. ``last`` None: counted from
     zero."""
-    rows, delays = len(now.total), now.delays
-    width = (len(moved) - 1 - rows - delays) // rows
-    found = moved.dot(_differences(rows, width, delays))
-    end = rows * width
+    rows, end = len(now.total), len(moved) - now.delays
+    count, cumulative = moved[1 : 1 + rows], moved[1 + rows : end].reshape(rows, -1)
     total, squares = now.total, now.squares
     if last is not None:
         total = _less(total, last.total)
         squares = None if squares is None or last.squares is None else _less(squares, last.squares)
     return Delta(
-        count=moved[1 : 1 + rows],
+        count=count,
         total=total,
         squares=squares,
-        buckets=found[:end].reshape(rows, width),
+        buckets=cumulative.dot(_steps(cumulative.shape[1])),
         predictions=float(moved[0]),
-        lags=found[end : end + delays] if delays else None,
-    ), found[end + delays :]
+        lags=moved[end:].dot(_steps(now.delays)) if now.delays else None,
+    ), count - cumulative[:, -1]
 
 
 @lru_cache(maxsize=64)
-def _differences(rows: int, width: int, delays: int) -> Array:
-    """What makes of the values of :class:`Counters` the counts of each loss bucket, those of each delay bucket, and of
-    each row what its count is above its last bucket: one product instead of many small differences."""
-    values = 1 + rows + rows * width + delays
-    first, of_delays = 1 + rows, 1 + rows + rows * width
-    found = np.zeros((values, rows * width + delays + rows))
-    for place in range(rows * width + delays):
-        found[first + place, place] = 1.0
-        begins = place % width == 0 if first + place < of_delays else first + place == of_delays
-        if not begins:
-            found[first + place - 1, place] = -1.0
-    for row in range(rows):
-        found[1 + row, rows * width + delays + row] = 1.0
-        found[first + (row + 1) * width - 1, rows * width + delays + row] = -1.0
+def _steps(number: int) -> Array:
+    """Makes counts per bucket of cumulative ones, (..., K) times (K, K): one product is quicker than differences."""
+    found: Array = np.eye(number) - np.eye(number, k=1)
     return found
 
 

@@ -55,16 +55,18 @@ class Misread:
 
         Sums that are no numbers say nothing, nor do losses above the last edge: how large they are is in the sum alone.
         """
+        scored, raw = self.sums[0] * keep, self.sums[1] * keep
+        weight, total, squares, blocks = self.weight * keep, self.total * keep, self.squares * keep, self.blocks * keep
         if not mean > 0 or not isfinite(pair.raw_canary + pair.raw_stable) or pair.beyond:
-            return self
-        scored, raw = self.sums[0] * keep + pair.mean_stable, self.sums[1] * keep + pair.raw_stable
+            return Misread((scored, raw), weight, total, squares, blocks)
+        scored, raw = scored + pair.mean_stable, raw + pair.raw_stable
         factor = scored / raw if raw > 0 else 1.0
         d = (pair.mean_canary - r * pair.mean_stable) - factor * (pair.raw_canary - r * pair.raw_stable)
         d /= pair.weight * mean
         return Misread(
             (scored, raw),
-            self.weight * keep + pair.weight,
-            self.total * keep + pair.weight * d,
-            self.squares * keep + pair.weight * d * d,
-            self.blocks * keep + 1,
+            weight + pair.weight,
+            total + pair.weight * d,
+            squares + pair.weight * d * d,
+            blocks + 1,
         )

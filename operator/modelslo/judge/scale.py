@@ -5,11 +5,11 @@ Nothing of it may look at what will be judged: it rests on stable's history alon
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import exp, isfinite, log, sqrt
+from math import exp, inf, isfinite, log
 from typing import Final
 
 import numpy as np
@@ -128,7 +128,7 @@ def scores_of(edges: tuple[float, ...]) -> Array:
 
 
 def scale_of(rules: Rules, history: History) -> Scale:
-    scores, data = scores_of(rules.edges), data_of(rules, history)
+    scores, data = scores_of(rules.edges), _compared_by(rules, history)
     known = history.labels >= _LEAST_HISTORY
     cv2 = _cv2(history, data, scores) if known else CV2_UNKNOWN
     pooled = _pooled(rules, history)
@@ -168,43 +168,46 @@ def scale_of(rules: Rules, history: History) -> Scale:
 
 
 def data_of(rules: Rules, history: History) -> Data:
-    """The best that is fit for judging. Buckets that were made for another scale, or for losses that vary more, are
-    not."""
+    """The best that is fit for judging one version. Buckets that were made for another scale are not."""
     without = Data.SQUARES if rules.has_squares and (history.squares is not None or not history.labels) else Data.SUMS
-    if not rules.edges:
+    if not rules.edges or rules.edges[-1] <= 0:
         return without
     if history.labels < _LEAST_HISTORY:
         return Data.HISTOGRAM
-    counts = history.buckets[0]
+    counts, sound = history.buckets[0], history.sound
     if counts[-1] > MOST_BEYOND * history.labels:
         return without
-    total, scored = history.sound
-    if total > 0 and abs(scored / total - 1) > MOST_OFF:
-        return without
-    if without is Data.SQUARES and coarse(rules, history):
+    if sound.total > 0 and abs(sound.scored / sound.total - 1) > MOST_OFF:
         return without
     return Data.HISTOGRAM
 
 
-def coarse(rules: Rules, history: History) -> bool:
-    """Whether raw losses vary by much less than the buckets are wide where stable's mean lies, or one that is worse by
-    the margin: then those hardly tell the two apart. It takes squares to know.
+def _compared_by(rules: Rules, history: History) -> Data:
+    """The best that is fit for telling two versions apart. Buckets that are too wide for the loss are not."""
+    data, deviation = data_of(rules, history), history.sound.deviation
+    if data is not Data.HISTOGRAM or history.labels < _LEAST_HISTORY or deviation is None:
+        return data
+    mean, counts = history.sound.mean, history.buckets[0]
+    return Data.SQUARES if too_wide(rules.edges, counts, mean, deviation, 1 + rules.margin) is not None else data
 
-    Losses that are not about their mean are not narrow, however rare the others: errors of 0 and 1 are read right.
+
+def too_wide(
+    edges: Sequence[float], counts: Sequence[float] | Array, mean: float, deviation: float, r: float
+) -> int | None:
+    """The bucket that is too wide for losses of this mean and standard deviation, where such a mean or one `r` times as
+    large lies: it would hardly tell the two apart. None where none is.
+
+    `counts` are stable's losses by bucket. Losses that are not about their mean are not narrow, however rare the
+    others: errors of 0 and 1 are read right.
     """
-    total, squares = history.sound[0], history.squares
-    if squares is None or not total > 0 or not isfinite(float(squares[0])):
-        return False
-    mean = total / history.labels
-    place = bisect_left(rules.edges, mean)
-    if float(history.buckets[0, place]) < _LEAST_ABOUT * history.labels:
-        return False
-    deviation = sqrt(max(0.0, float(squares[0]) / history.labels - mean * mean))
-    other = bisect_left(rules.edges, (1 + rules.margin) * mean)
-    return deviation < NARROW * max(_width(rules.edges, place), _width(rules.edges, other))
+    place = bisect_left(edges, mean)
+    if not mean > 0 or counts[place] < _LEAST_ABOUT * sum(counts):
+        return None
+    found = max(place, bisect_left(edges, r * mean), key=lambda one: _width(edges, one))
+    return found if deviation < NARROW * _width(edges, found) else None
 
 
-def _width(edges: tuple[float, ...], place: int) -> float:
+def _width(edges: Sequence[float], place: int) -> float:
     """Of a bucket; 0 above the last edge."""
     return edges[place] - (edges[place - 1] if place else 0.0) if place < len(edges) else 0.0
 
@@ -219,41 +222,39 @@ def _cv2(history: History, data: Data, scores: Array) -> float:
 def _tail(rules: Rules, history: History, scores: Array) -> Tail | None:
     """The smallest edge that at most 1.2 % of stable's losses exceed, and not much more of a canary's that is worse by
     the margin throughout; None where there is none."""
-    counts, labels = history.buckets[0], history.labels
+    counts, labels, r = history.buckets[0], history.labels, 1 + rules.margin
     above = (labels - np.cumsum(counts)[:-1]).tolist()
     low, high = TAIL_RATIOS
+    bulk = r * max(history.sound.mean, history.scored_moments(scores)[0])
     for cut, more in enumerate(above):
         if more > TAIL_SHARE * labels:
             continue
         share = (more + 0.5) / (labels + 1)
-        usual = 1.25 * share ** (-rules.margin / (1 + rules.margin))
+        usual = 1.25 * share ** (-rules.margin / r)
         # Where a tail is lighter than that of an exponential law, a little worse is much more of it.
-        lighter = 1.25 * _stretched(rules.edges, above, cut, 1 + rules.margin)
+        lighter = 1.25 * _stretched(rules.edges, above, cut, r, bulk)
         if lighter <= max(high, _MOST_LIGHTER * usual):
             ratio = max(usual, lighter, low)
             return Tail(cut, share, ratio, bets_for((1 - share) / share, ratio, MASSES_ROLLBACK))
     return None
 
 
-def _stretched(edges: Sequence[float], above: Sequence[float], cut: int, r: float) -> float:
+def _stretched(edges: Sequence[float], above: Sequence[float], cut: int, r: float, bulk: float) -> float:
     """How many times as many losses exceed ``edges[cut]`` if all are `r` times as large.
 
     `above` are those that exceed each edge. Their logarithm is taken for a parabola through the last edges up to that
-    one, where it falls ever faster, else for a straight line.
+    one, where it falls ever faster, else for a straight line. Infinite where that cannot be told: without two lower
+    edges, or where the next lower one is below the `bulk` of the losses, any part of which may be just under the edge.
     """
-    place = cut
-    while place > 0 and edges[place - 1] > edges[cut] / r:
-        place -= 1
-    if place == 0:
-        return 1.0
-    high, low, logs = edges[cut], edges[place - 1], [log(one + 0.5) for one in above[: cut + 1]]
+    place = bisect_right(edges, edges[cut] / r, 0, cut)
+    if place < 2 or edges[place - 1] < bulk:
+        return inf
+    high, low, before = edges[cut], edges[place - 1], edges[place - 1] - edges[place - 2]
+    logs = [log(one + 0.5) for one in (above[place - 2], above[place - 1], above[cut])]
     width, step = high - low, high - high / r
-    slope = (logs[place - 1] - logs[cut]) / width
-    if place > 1:
-        before = low - edges[place - 2]
-        bend = (slope - (logs[place - 2] - logs[place - 1]) / before) / (width + before)
-        slope += max(0.0, bend) * (width - step)
-    return exp(slope * step)
+    slope = (logs[1] - logs[2]) / width
+    bend = (slope - (logs[0] - logs[1]) / before) / (width + before)
+    return exp((slope + max(0.0, bend) * (width - step)) * step)
 
 
 def _pooled(rules: Rules, history: History) -> Array:

@@ -95,7 +95,7 @@ def trial_of(rules: Rules, history: History) -> Trial:
         tail_forecast=tail,
         noise=(replace(history.noise, scatters=history.noise.scatters[:1]), Noise()),
         met=scale.served,
-        misread=Misread((history.sound[1], history.sound[0])),
+        misread=Misread((history.sound.scored, history.sound.total)),
         tempering=tempering_of(history.scales, rules.tempo.windows[0])
         if scale.data is Data.HISTOGRAM
         else history.noise.tempering(scale.cv2, scale.data is Data.SQUARES, rules.tempo.windows[0]),
@@ -156,11 +156,11 @@ def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: fl
         tail_forecast=next_tail,
         wealth=wealth,
         began=began,
-        closed=at,
+        closed=at if usable else trial.closed,
         e=values(wealth, scale.tail is not None, met if scale.cohorts is None else scale.cohorts.of_segments(met)),
         met=met,
-        whole=trial.whole.add(pair) if trial.whole is not None and whole else trial.whole,
-        contrast=trial.contrast.add(pair),
+        whole=trial.whole.add(pair) if trial.whole is not None and whole and usable else trial.whole,
+        contrast=trial.contrast.add(pair) if usable else trial.contrast,
         misread=_misread(trial, rules, pair, at) if histogram else trial.misread,
         tempering=_tempered(trial, pair, expected, at) if usable else trial.tempering,
         canary_spread=trial.canary_spread.add(pair, scale.scores, forecast) if histogram else trial.canary_spread,

@@ -166,9 +166,17 @@ class Rollout:
 class Narrow(Rollout):
     """Losses with a standard deviation of a fifth of their mean, in buckets twice as wide as the one before."""
 
+    shape = 25.0
+
     def draw(self, n: int, arm: str = "stable") -> Array:
         chance = self._of_stable if arm == "stable" else self._of_canary
-        return np.asarray(chance.standard_gamma(25.0, n) / 25.0)
+        return np.asarray(chance.standard_gamma(self.shape, n) / self.shape)
+
+
+class Constant(Narrow):
+    """Losses that hardly vary: a standard deviation of a thirtieth of their mean."""
+
+    shape = 900.0
 
 
 def bits(value: Any) -> Any:

@@ -281,3 +281,17 @@ def test_laws_are_at_the_boundary() -> None:
     for law, ratio in product(LAWS, (0.9, 1.1, 1.5)):
         assert law.worse(ratio) @ law.scores == pytest.approx(ratio * law.mean(), rel=1e-9)
         assert law.worse(ratio).sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_where_no_loss_can_speak_for_a_bet_it_is_made_all_the_same(sign: float) -> None:
+    """One edge, a large ratio, all losses in the first bucket: the largest loss is none that is worse."""
+    edges = (1.0,)
+    block = Block(np.array([[10.0, 0.0]]), np.array([[40.0, 0.0]]))
+    for mean in (0.5, float(np.nextafter(0.5, 0.0))):
+        bets = sign * np.array([0.2])
+        of_all = log_e_of_all(bets, 3.0, scores_of(edges), np.array([mean]), np.array([mean]), block)
+        of_each = log_e(bets, 3.0, scores_of(edges), np.array([mean]), np.array([mean]), block)
+        assert of_each[:, 0] == pytest.approx(of_all)
+        assert np.isfinite(of_all).all()
+        assert float(of_all[0]) * sign < 0  # it is far better than three times as bad

@@ -14,7 +14,7 @@ from modelslo.judge.betting import Array
 from modelslo.judge.cohorts import Cohorts
 from modelslo.judge.comparison import Comparison, compared, remembered, says
 from modelslo.judge.gate import Gate, advance
-from modelslo.judge.history import History
+from modelslo.judge.history import History, Sound
 from modelslo.judge.increments import Step
 from modelslo.judge.scale import Rules, Scale, scale_of
 from modelslo.judge.trial import Trial
@@ -143,7 +143,7 @@ def test_small_segments_are_pooled_at_each_age_for_itself() -> None:
     rules = rules_of(segments=("a", "b", "c"), ages=(60.0, inf))
     count = np.array([1000.0, 600.0, 390.0, 3.0, 2.0, 2.0, 3.0])
     buckets = np.outer(count, np.ones(12) / 12)
-    history = replace(History(), count=count, buckets=buckets, sound=(1.0, 1.0))
+    history = replace(History(), count=count, buckets=buckets, sound=Sound(1000.0, 1.0, 1.0))
     pooled = scale_of(rules, history).pooled
     assert pooled.tolist() == [
         [1, 0, 0, 0, 0, 0],

@@ -176,6 +176,21 @@ def test_nan_losses_in_both_arms_are_a_fault_of_the_telemetry(kind: type[Rollout
     assert GateVerdict.ROLLBACK not in found
 
 
+def test_blocks_without_a_sum_are_no_reason_to_promote() -> None:
+    """Both arms' sums turn to no number, before enough labels are there for losses that are judged by squares."""
+    rollout = Narrow()
+    rollout.run(RIPE)
+    while rollout.compared[1] < 400:
+        assert rollout.run(1) != [GateVerdict.PROMOTE]
+    promote, compared = rollout.e.promote, rollout.compared
+    assert promote > 3
+    rollout.stable.serve([nan])
+    rollout.canary.serve([nan])
+    found = rollout.run(4 * HOUR)
+    assert GateVerdict.PROMOTE not in found
+    assert (rollout.e.promote, rollout.compared) == (promote, compared)
+
+
 def test_sums_alone_that_are_no_numbers_decide_nothing() -> None:
     """Section 5: without buckets NaN losses are not seen, and nothing is promoted by them."""
     rollout = Rollout(rules_of(edges=(), has_squares=False))

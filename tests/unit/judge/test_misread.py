@@ -120,6 +120,15 @@ def test_sums_that_are_no_numbers_say_nothing(broken: float) -> None:
     assert bits(found.add(one, R, nan, 1.0)) == bits(found)
 
 
+def test_what_was_learned_fades_while_nothing_is_told() -> None:
+    bounds, rng = edges(0.012, 1.9), np.random.default_rng(2)
+    found = misread(narrow, bounds, R)
+    assert abs(found.ratio(R) - R) > 0.01
+    for _ in range(10):
+        found = found.add(pair(np.append(light(rng, 20), 1e9), light(rng, 20), bounds), R, 1.0, 0.37)
+    assert found.ratio(R) == R
+
+
 def test_losses_above_the_last_edge_say_nothing() -> None:
     """How large they are is in the sum and not in the buckets: winsorised they are meant to be."""
     bounds, rng = edges(0.01, 1.9), np.random.default_rng(2)

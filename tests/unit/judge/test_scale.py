@@ -10,7 +10,8 @@ import pytest
 from modelslo.judge.betting import Array
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.scale import CV2_UNKNOWN, MASSES_PROMOTE, MASSES_ROLLBACK, Data, Rules, data_of, scale_of, scores_of
-from tests.unit.judge.series import EDGES, Narrow, Rollout, rules_of
+from modelslo.judge.verdict import GateVerdict
+from tests.unit.judge.series import EDGES, HOLDS, Constant, Narrow, Rollout, rules_of
 
 
 def history(rules: Rules, mean: float = 1.0, scrapes: int = 120) -> History:
@@ -55,7 +56,9 @@ def test_losses_that_vary_less_than_their_buckets_are_wide_are_judged_by_squares
     """Where there are none the buckets stay, with what they misread taken off."""
     rules = rules_of(has_squares=squares)
     found = Narrow(rules).gate.history
-    assert data_of(rules, found) is expected
+    assert scale_of(rules, found).data is expected
+    # One version is read right enough
+    assert data_of(rules, found) is Data.HISTOGRAM
     # What is far too large is counted by the buckets all the same
     assert scale_of(rules, found).tail is not None
 
@@ -70,7 +73,7 @@ def test_rare_errors_of_zero_and_one_are_judged_by_buckets(rate: float) -> None:
         rollout.now += 30.0
         rollout.stable.serve((rng.random(2000) < rate).astype(float))
         rollout.look()
-    assert data_of(rules, rollout.gate.history) is Data.HISTOGRAM
+    assert scale_of(rules, rollout.gate.history).data is Data.HISTOGRAM
 
 
 def test_without_buckets_the_best_of_the_rest_is_used() -> None:
@@ -145,6 +148,38 @@ def test_a_canary_worse_by_the_margin_has_no_more_of_the_tail_than_is_tolerated(
     # Then what exceeds the edge is within what is tolerated
     assert tail is not None
     assert (worse > rules.edges[tail.cut]).mean() <= 1.1 * tail.ratio * tail.share
+
+
+@pytest.mark.parametrize("squares", [True, False])
+@pytest.mark.parametrize("history", [3, 120])
+@pytest.mark.parametrize(
+    "edges", [(1.0, 2.0, 5.0, 10.0), (0.5, 1.0, 2.0, 4.0, 8.0), (0.33, 1.0, 3.0, 9.0), EDGES], ids=str
+)
+def test_losses_just_below_an_edge_have_no_tail_there(edges: tuple[float, ...], history: int, squares: bool) -> None:
+    """A little more of all of them is much more above the edge, and no catastrophe."""
+    rollout = Constant(rules_of(edges=edges, has_squares=squares), history=history, mean=0.9)
+    found = rollout.run(240, 1.05)
+    assert GateVerdict.ROLLBACK not in found
+    assert rollout.e.tail is None or rollout.e.tail < 1
+
+
+def test_a_last_edge_of_zero_tells_no_losses_apart() -> None:
+    for edges in ((0.0,), (-1.0, -0.5, 0.0)):
+        rollout = Rollout(rules_of(edges=edges), history=0, mean=0.0)
+        assert set(rollout.run(60)) <= HOLDS
+        assert rollout.trial.scale.data is Data.SQUARES
+
+
+def test_one_nan_of_stable_does_not_hide_that_its_losses_are_narrow() -> None:
+    rules = rules_of()
+    rollout = Narrow(rules, history=100)
+    rollout.started = False
+    rollout.stable.serve([np.nan])
+    rollout.run(1, n_c=0)
+    rollout.stable.total[:] = 1e6  # its pod was restarted, and counts on from another sum
+    rollout.stable.squares[:] = 1e6
+    rollout.run(20, n_c=0)
+    assert scale_of(rules, rollout.gate.history).data is Data.SQUARES
 
 
 def test_there_is_no_tail_where_only_means_matter_or_none_can_be_seen() -> None:
