@@ -30,6 +30,8 @@ T = TypeVar("T")
 PROXIES: Final = 4
 # Longest wait for the end of one scenario; the longest takes about three minutes on an idle machine.
 LONGEST: Final = 420.0
+# One that is 1.5 times worse takes a minute, and by the phase of the season more than two in one of a hundred.
+VERDICT: Final = 300.0
 _LONGEST_NAME: Final = 58  # with the five characters of a run it is a label
 # More than a promotion needs at falsePromote 5 % and minSamples 100.
 _CONVINCING: Final = 100.0
@@ -174,7 +176,7 @@ class Subject:
         self.candidate(version, **annotations)
         self.wait("the canary being seen", lambda: self.status().get("rollout", {}).get("version") == version)
 
-    def rolled_back(self, version: str, timeout: float = 150) -> str:
+    def rolled_back(self, version: str, timeout: float = VERDICT) -> str:
         """Wait for the end of the rollback of `version`; its reason."""
 
         def reasons() -> list[str]:
@@ -185,7 +187,7 @@ class Subject:
         assert self.deployment("canary")["spec"]["replicas"] == 0
         return found[-1]
 
-    def promoted(self, version: str, timeout: float = 150) -> str:
+    def promoted(self, version: str, timeout: float = VERDICT) -> str:
         """Wait for the end of the promotion of `version`; its reason."""
 
         def done() -> bool:

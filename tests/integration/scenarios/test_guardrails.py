@@ -17,7 +17,7 @@ STILL = 10.0  # seconds of watching that nothing happens
 @scenario
 def test_suspend_stops_and_goes_on(stage: Stage) -> None:
     model = stage.model()
-    model.images(v1=0.3, v2=0.45)
+    model.images(v1=0.3, v2=0.6)
     model.create(modelslo())
     model.begin("v2")
     model.wait("the canary's pods", lambda: model.deployment("canary")["status"].get("availableReplicas") == 1)
@@ -45,7 +45,7 @@ def test_suspend_stops_and_goes_on(stage: Stage) -> None:
 def test_dry_run_writes_nothing_but_status(stage: Stage) -> None:
     """The user gives the canary its pods. It is found to be worse, and nothing is done."""
     model = stage.model()
-    model.images(v1=0.3, v2=0.45)
+    model.images(v1=0.3, v2=0.6)
     model.create(modelslo(mode="DryRun"), canary_pods=1)
     model.wait("the first data", model.sufficient)
     model.begin("v2")
@@ -94,7 +94,7 @@ def test_manual_promotion_waits_for_the_annotation(stage: Stage) -> None:
 @scenario
 def test_the_cooldown_keeps_two_rollbacks_apart(stage: Stage) -> None:
     model, cooldown = stage.model(), timedelta(minutes=40) / SCALE
-    model.images(v1=0.3, v2=0.45, v3=0.45)
+    model.images(v1=0.3, v2=0.6, v3=0.6)
     model.create(modelslo(guardrails={"cooldown": {"rollback": "40m"}}))
     model.begin("v2")
     assert model.rolled_back("v2") == "CanaryWorse"
