@@ -30,7 +30,7 @@ T = TypeVar("T")
 PROXIES: Final = 4
 # Longest wait for the end of one scenario; the longest takes about three minutes on an idle machine.
 LONGEST: Final = 420.0
-# One that is 1.5 times worse takes a minute, and by the phase of the season more than two in one of a hundred.
+# One that is 1.5 times worse takes half a minute; with a busy machine and the season against it several times that.
 VERDICT: Final = 300.0
 _LONGEST_NAME: Final = 58  # with the five characters of a run it is a label
 # More than a promotion needs at falsePromote 5 % and minSamples 100.

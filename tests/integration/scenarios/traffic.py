@@ -22,7 +22,8 @@ SEGMENT: Final = "default"
 RATE: Final = 80.0
 LONGEST_DELAY: Final = 1.9
 _SHAPE: Final = 4.0
-_SEASON: Final = 0.15
+# By more a rollout without history takes it for clusters, for longer than a test waits.
+_SEASON: Final = 0.05
 _SEASON_SECONDS: Final = 11.0
 _BUCKETS: Final = geometric_buckets(0.5, ratio=1.3, count=20)
 _AGES: Final = (0.8, 1.2, 2.0)
