@@ -95,23 +95,27 @@ def row_sums(values: Array) -> Array:
 
 @frozen(eq=False)
 class Block:
-    """Counts of both arms per stratum and bucket, shapes (G, K); both arms have labels in each of the G strata."""
+    """Counts per stratum and bucket, shape (2 G, K): the canary's strata, then stable's; both arms have labels in each
+    of the G. ``labels_canary``, ``labels_stable``: their sums over the buckets."""
 
-    canary: Array
-    stable: Array
+    counts: Array
+    labels_canary: list[float]
+    labels_stable: list[float]
 
-    @property
-    def labels(self) -> tuple[list[float], list[float]]:
-        """Of the canary and of stable, per stratum."""
-        return row_sums(self.canary).tolist(), row_sums(self.stable).tolist()
+    @staticmethod
+    def of(canary: Array, stable: Array) -> Block:
+        """From the counts of both arms, shapes (G, K)."""
+        counts, strata = np.concatenate((canary, stable)), len(canary)
+        labels = row_sums(counts).tolist()
+        return Block(counts, labels[:strata], labels[strata:])
 
 
-@frozen(eq=False)
+@frozen()
 class Events:
-    """Labels of one arm per stratum, shape (G,), and how many of them were bad events."""
+    """Labels of one arm per stratum, and how many of them were bad events."""
 
-    labels: Array
-    events: Array
+    labels: Sequence[float]
+    events: Sequence[float]
 
 
 def log_e(
@@ -137,8 +141,7 @@ def log_e(
     strata = len(forecast)
     by_label = np.log1p(by_stratum[:, :, None] * gain.reshape(2, strata, 1, -1))
     # One product an arm and stratum, of (L, K) with (K, 1).
-    counts = np.concatenate((block.canary, block.stable)).reshape(2, strata, -1, 1)
-    of_arms = np.matmul(by_label, counts)[..., 0]
+    of_arms = np.matmul(by_label, block.counts.reshape(2, strata, -1, 1))[..., 0]
     found: Array = (of_arms[0] + of_arms[1]).T
     return found
 
@@ -147,8 +150,7 @@ def log_e_of_all(bets: Array, r: float, scores: Array, forecast: Array, scale: A
     """The sum over all strata, one shrinking factor for all: ln e of the average contrast per bet, shape (L,)."""
     gain, more, less = _gains(r, scores, forecast, scale, block)
     bets = _shrunk(bets, max(more), max(less))
-    counts = np.concatenate((block.canary, block.stable))
-    found: Array = np.log1p(np.multiply.outer(bets, gain.ravel())).dot(counts.ravel())
+    found: Array = np.log1p(np.multiply.outer(bets, gain.ravel())).dot(block.counts.ravel())
     return found
 
 
@@ -160,13 +162,12 @@ def _gains(
 
     Strata are few: numbers are quicker than arrays of them.
     """
-    of_canary, of_stable = block.labels
     means, sizes = forecast.tolist(), scale.tolist()
     if len(sizes) < len(means):
         sizes *= len(means)
     first, last = scores.item(0), scores.item(-1)
     each_c, each_s, centres, more, less = [], [], [], [], []
-    for n_c, labels, mean, size in zip(of_canary, of_stable, means, sizes, strict=True):
+    for n_c, labels, mean, size in zip(block.labels_canary, block.labels_stable, means, sizes, strict=True):
         n_s = max(labels, _LEAST)  # a count that rounds to a label, in no bucket
         each = n_s / ((n_s + r * r * n_c) * (r * size))
         other, centre = each * (-r * n_c / n_s), r * mean
@@ -193,12 +194,10 @@ def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable:
     gain: list[float] = []
     counts: list[float] = []
     more = less = _LEAST
-    for n_c, n_s, k_c, k_s in zip(
-        canary.labels.tolist(), stable.labels.tolist(), canary.events.tolist(), stable.events.tolist(), strict=True
-    ):
+    for n_c, n_s, k_c, k_s in zip(canary.labels, stable.labels, canary.events, stable.events, strict=True):
         of_canary = n_s / ((n_s + r * r * n_c) * (r * share))
         of_stable = -r * n_c / n_s * of_canary
-        worse = of_canary * (1 - r * share), of_canary * -r * share, of_stable * (1 - share), of_stable * -share
+        worse = (of_canary * (1 - r * share), of_canary * -r * share, of_stable * (1 - share), of_stable * -share)
         more, less = max(more, -worse[1], -worse[2]), max(less, worse[0], worse[3])
         gain += worse
         counts += k_c, n_c - k_c, k_s, n_s - k_s

@@ -68,19 +68,19 @@ class Division:
 
 @frozen(eq=False)
 class Pair:
-    """One block of both arms, and what follows from it, per stratum (G,).
+    """One block of both arms, and what follows from it.
 
-    ``scored_canary``, ``scored_stable`` are sums of bucketed losses, of raw ones without a histogram; ``weights`` are
-    n_c n_s / (n_c + n_s), and ``weight`` is their sum. ``labels_canary``, ``labels_stable`` are of all strata.
-    ``mean_canary``, ``mean_stable`` are sums over the strata of weights times bucketed mean, ``raw_canary``,
-    ``raw_stable`` times raw mean.
+    ``scored_canary``, ``scored_stable`` (G,) are sums of bucketed losses per stratum, of raw ones without a histogram.
+    The rest are sums over the strata: ``labels_canary``, ``labels_stable``; ``weight`` of the weights
+    w = n_c n_s / (n_c + n_s); ``mean_canary``, ``mean_stable`` of w times bucketed mean, ``raw_canary``,
+    ``raw_stable`` of w times raw mean; ``error_canary``, ``error_stable`` of w^2 / n, which the variance of one loss
+    makes that of the first two.
     """
 
     canary: Sample
     stable: Sample
     scored_canary: Array
     scored_stable: Array
-    weights: Array
     weight: float
     labels_canary: float
     labels_stable: float
@@ -88,35 +88,54 @@ class Pair:
     mean_stable: float
     raw_canary: float
     raw_stable: float
+    error_canary: float
+    error_stable: float
 
     @property
     def beyond(self) -> bool:
         """Whether any loss lies above the last edge."""
-        return bool(self.canary.buckets[:, -1].any() or self.stable.buckets[:, -1].any())
+        return any(self.canary.buckets[:, -1].tolist()) or any(self.stable.buckets[:, -1].tolist())
 
 
 def pair_of(canary: Sample, stable: Sample, scores: Array | None) -> Pair:
-    """`scores` of the buckets, shape (K,); None without a histogram."""
-    n_c, n_s = canary.count, stable.count
-    both = n_c + n_s
-    of_canary, of_stable = (
-        n_s / both,
-        n_c / both,
-    )  # the weight of one label: of all together it is n_c n_s / (n_c + n_s)
-    weights = n_c * of_canary
+    """`scores` of the buckets, shape (K,); None without a histogram. Strata are few: numbers are quicker than arrays of
+    them."""
     scored_c = canary.total if scores is None else canary.buckets.dot(scores)
     scored_s = stable.total if scores is None else stable.buckets.dot(scores)
+    weight = labels_c = labels_s = mean_c = mean_s = raw_c = raw_s = error_c = error_s = 0.0
+    for n_c, n_s, v_c, v_s, x_c, x_s in zip(
+        canary.count.tolist(),
+        stable.count.tolist(),
+        scored_c.tolist(),
+        scored_s.tolist(),
+        canary.total.tolist(),
+        stable.total.tolist(),
+        strict=True,
+    ):
+        # The weight of one label: of all together it is n_c n_s / (n_c + n_s).
+        of_canary, of_stable = n_s / (n_c + n_s), n_c / (n_c + n_s)
+        all_of_it = n_c * of_canary
+        weight += all_of_it
+        labels_c += n_c
+        labels_s += n_s
+        mean_c += of_canary * v_c
+        mean_s += of_stable * v_s
+        raw_c += of_canary * x_c
+        raw_s += of_stable * x_s
+        error_c += all_of_it * of_canary
+        error_s += all_of_it * of_stable
     return Pair(
         canary,
         stable,
         scored_c,
         scored_s,
-        weights,
-        sum(weights.tolist()),
-        sum(n_c.tolist()),
-        sum(n_s.tolist()),
-        float(of_canary.dot(scored_c)),
-        float(of_stable.dot(scored_s)),
-        float(of_canary.dot(canary.total)),
-        float(of_stable.dot(stable.total)),
+        weight,
+        labels_c,
+        labels_s,
+        mean_c,
+        mean_s,
+        raw_c,
+        raw_s,
+        error_c,
+        error_s,
     )

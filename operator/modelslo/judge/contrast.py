@@ -23,12 +23,11 @@ class Moments:
 
     def add(self, pair: Pair, scores: Array, forecast: Array) -> Moments:
         """Takes a block. `scores` of the buckets (K,), stable's mean (G,)."""
-        squares = pair.canary.buckets.dot(scores * scores)
-        return Moments(
-            self.labels + pair.labels_canary,
-            self.total + sum((pair.scored_canary / forecast).tolist()),
-            self.squares + sum((squares / (forecast * forecast)).tolist()),
-        )
+        total, squares, scored = self.total, self.squares, pair.canary.buckets.dot(scores * scores)
+        for mean, one, square in zip(forecast.tolist(), pair.scored_canary.tolist(), scored.tolist(), strict=True):
+            total += one / mean
+            squares += square / (mean * mean)
+        return Moments(self.labels + pair.labels_canary, total, squares)
 
     def variance(self, prior: float) -> float:
         """Of one relative loss, not below `prior`, which is that of stable.

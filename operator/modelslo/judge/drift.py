@@ -104,11 +104,12 @@ def detect(detector: Detector, rules: Rules, drift: DriftRules, delta: Delta | N
     if window is not None and index > window.index:
         detector = closed(detector, rules, drift, window)
         window = None
-    if delta is not None and delta.labels > 0:
-        window = _add(window or Block(index, buckets=np.zeros(delta.buckets.shape[1])), delta)
-        gap = 0.0 if detector.last_label is None else at - detector.last_label
-        detector = changed(detector, last_label=at, gap=0.9 * detector.gap + 0.1 * gap if detector.gap else gap)
-    return changed(detector, window=window)
+    if delta is None or delta.labels <= 0:
+        return detector if window is detector.window else changed(detector, window=window)
+    window = _add(window or Block(index, buckets=np.zeros(delta.buckets.shape[1])), delta)
+    gap = 0.0 if detector.last_label is None else at - detector.last_label
+    gap = 0.9 * detector.gap + 0.1 * gap if detector.gap else gap
+    return changed(detector, window=window, last_label=at, gap=gap)
 
 
 def _add(window: Block, delta: Delta) -> Block:

@@ -24,20 +24,30 @@ SEGMENT_SHARE: Final = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Wealth:
-    """Logarithms of wealth, each array with bets in its last axis.
+    """Logarithms of wealth, one process a row, its bets in the last axis, padded to one length by -inf mass.
 
-    ``back`` (1 + T + G', L) stacks the processes for "worse": mean, tail, segments, padded to one length by -inf mass.
-    ``forth`` (1 + G', L) those for "not worse". ``seed`` is ln sum_s exp(-back at s) / (s (s + 1)) over the copies s
-    that were opened so far: all that is to be known of them.
+    ``rows`` (1 + T + G' + 1 + G', L): first the ``worse`` many for "worse" (mean, tail, segments), then those for "not
+    worse" (mean, segments). ``most`` (same rows, 1) is what one block may add. ``seed`` is ln sum_s exp(-rows at s) /
+    (s (s + 1)) over the copies s that were opened so far: all that is to be known of them.
     """
 
-    back: Array
-    forth: Array
-    back_mass: Array
-    forth_mass: Array
-    seed: Array
+    rows: Array
+    worse: int
+    most: Array
+    mass: Array
+    seed: Array  # of those for "worse"
     mixed_mass: Array  # of the first copy and all others together
     copies: int = 0
+
+    @property
+    def back(self) -> Array:
+        """Those for "worse"."""
+        return self.rows[: self.worse]
+
+    @property
+    def forth(self) -> Array:
+        """Those for "not worse"."""
+        return self.rows[self.worse :]
 
 
 @frozen(eq=False)
@@ -57,18 +67,20 @@ def e_value(log_e: float) -> float:
     return exp(min(log_e, HIGHEST))
 
 
-def start(scale: Scale, segments: bool) -> Wealth:
-    groups = scale.segments if segments else 0
+def start(scale: Scale, rules: Rules) -> Wealth:
+    groups = scale.segments if rules.segments else 0
     back = [scale.back, *([scale.tail.bets] if scale.tail else []), *([scale.segment_back] * groups)]
     forth = [scale.forth, *([scale.segment_forth] * groups)]
-    back_mass, forth_mass = _padded([one.log_mass for one in back]), _padded([one.log_mass for one in forth])
+    mass, worse = _padded([one.log_mass for one in (*back, *forth)]), len(back)
+    mixed = mass.copy()
+    mixed[:worse] += log(1 - RESTART_SHARE)
     return Wealth(
-        back=np.zeros_like(back_mass),
-        forth=np.zeros_like(forth_mass),
-        back_mass=back_mass,
-        forth_mass=forth_mass,
-        seed=np.full(back_mass.shape, -np.inf),
-        mixed_mass=back_mass + log(1 - RESTART_SHARE),
+        rows=np.zeros_like(mass),
+        worse=worse,
+        most=np.array([[cap_of(rules.alpha)]] * worse + [[cap_of(rules.beta)]] * len(forth)),
+        mass=mass,
+        seed=np.full((worse, mass.shape[1]), -np.inf),
+        mixed_mass=mixed,
     )
 
 
@@ -81,36 +93,34 @@ def with_copy(wealth: Wealth) -> Wealth:
     """Opens another copy of the processes for "worse"."""
     number = wealth.copies + 1
     seed = np.logaddexp(wealth.seed, -wealth.back - log(number * (number + 1)))
-    mixed = wealth.back_mass + np.logaddexp(log(1 - RESTART_SHARE), seed + log(RESTART_SHARE))
+    mixed = wealth.mass.copy()
+    mixed[: wealth.worse] += np.logaddexp(log(1 - RESTART_SHARE), seed + log(RESTART_SHARE))
     return changed(wealth, seed=seed, mixed_mass=mixed, copies=number)
 
 
-def with_block(wealth: Wealth, scale: Scale, rules: Rules, found: Wagers, phi: float, whole: bool = True) -> Wealth:
+def with_block(wealth: Wealth, scale: Scale, found: Wagers, phi: float, whole: bool = True) -> Wealth:
     """Takes the wagers of a block, tempered by `phi` and capped; one that is not `whole` can only be for "worse"."""
-    number = len(scale.back.sizes)
-    if not len(found.tail) and not found.segments.shape[1]:
-        back, forth = found.mean[None, :number], found.mean[None, number:]
-    else:
-        back, forth = _stacked(wealth, scale, found)
-    return changed(
-        wealth,
-        back=wealth.back + np.minimum(back / phi, cap_of(rules.alpha)),
-        forth=wealth.forth + np.minimum(forth / phi, cap_of(rules.beta)) if whole else wealth.forth,
-    )
+    gained = _stacked(wealth, scale, found)
+    if not whole:
+        gained[wealth.worse :] = 0.0
+    gained /= phi
+    np.minimum(gained, wealth.most, out=gained)
+    gained += wealth.rows
+    return changed(wealth, rows=gained)
 
 
-def _stacked(wealth: Wealth, scale: Scale, found: Wagers) -> tuple[Array, Array]:
-    """Wagers in the rows of the wealth."""
-    number, number_g = len(scale.back.sizes), len(scale.segment_back.sizes)
-    back, forth = np.zeros(wealth.back.shape), np.zeros(wealth.forth.shape)
-    back[0, :number], forth[0, : len(scale.forth.sizes)] = found.mean[:number], found.mean[number:]
-    if len(found.tail):
-        back[1, : len(found.tail)] = found.tail
-    groups = found.segments.shape[1]
+def _stacked(wealth: Wealth, scale: Scale, found: Wagers) -> Array:
+    """Wagers in the rows of the wealth; a new array."""
+    number, worse, tail, groups = len(scale.back.sizes), wealth.worse, len(found.tail), found.segments.shape[1]
+    stacked = np.zeros(wealth.rows.shape)
+    stacked[0, :number], stacked[worse, : len(found.mean) - number] = found.mean[:number], found.mean[number:]
+    if tail:
+        stacked[1, :tail] = found.tail
     if groups:
-        back[-groups:, :number_g] = found.segments[:number_g].T
-        forth[-groups:, : len(scale.segment_forth.sizes)] = found.segments[number_g:].T
-    return back, forth
+        of_one = len(scale.segment_back.sizes)
+        stacked[worse - groups : worse, :of_one] = found.segments[:of_one].T
+        stacked[-groups:, : len(found.segments) - of_one] = found.segments[of_one:].T
+    return stacked
 
 
 def values(wealth: Wealth, has_tail: bool, needed: Mask | None = None) -> EValues:
@@ -118,9 +128,8 @@ def values(wealth: Wealth, has_tail: bool, needed: Mask | None = None) -> EValue
 
     A promotion needs the whole and the `needed` segments, shape (G,); None: all.
     """
-    closed = RESTART_SHARE / (wealth.copies + 1)
-    back = np.logaddexp(log_mean_exp(wealth.back, wealth.mixed_mass), log(closed)).tolist()
-    forth = log_mean_exp(wealth.forth, wealth.forth_mass).tolist()
+    found, closed = log_mean_exp(wealth.rows, wealth.mixed_mass).tolist(), RESTART_SHARE / (wealth.copies + 1)
+    back, forth = [log(exp(one) + closed) for one in found[: wealth.worse]], found[wealth.worse :]
     rollback = _mix(back[0], back[1], TAIL_SHARE) if has_tail else back[0]
     segments = back[1 + has_tail :]
     if segments:

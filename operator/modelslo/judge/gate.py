@@ -61,7 +61,7 @@ def advance(gate: Gate, rules: Rules, step: Step, started: bool) -> Gate:
             lateness = lateness.add(step.stable.lags, total)
         if isfinite(total):
             watch = watched(watch, step.stable.labels, total, elapsed, cv2, rules.tempo)
-    gate = Gate(step.at, history, delays, lateness, watch, trial)
+    gate = changed(gate, at=step.at, history=history, delays=delays, lateness=lateness, watch=watch, trial=trial)
     return gate if trial is None else changed(gate, trial=_advanced(gate, trial, rules, step, elapsed))
 
 

@@ -130,7 +130,7 @@ def difference(
     if at <= meter.at:  # a duplicate, or the clock was set back
         return meter, None, Reading.MISSING
     moved, reading = now.values - last.values, Reading.VALID
-    if float(np.minimum.reduce(moved)) < 0:
+    if min(moved.tolist()) < 0:
         expected = (meter.rate or 0.0) * (at - meter.at)
         if now.labels > min(max(_FRESH_LABELS, _FRESH_RATIO * expected), last.labels):
             return Meter(now, at, meter.rate), None, Reading.PARTIAL_RESET
@@ -175,7 +175,7 @@ def _less(now: Array, last: Array) -> Array:
 def _plausible(delta: Delta, gaps: Array) -> bool:
     """Counts that agree with each other; a sum that is a number must not fall."""
     rounding = _ROUNDING * (1 + delta.labels)
-    if float(np.minimum.reduce(delta.buckets.ravel())) < -rounding:
+    if min(delta.buckets.ravel().tolist()) < -rounding:
         return False
     if delta.buckets.shape[1] > 1 and any(abs(gap) > rounding for gap in gaps.tolist()):
         return False
@@ -187,16 +187,15 @@ def _allowed(delta: Delta, now: Counters, edges: tuple[float, ...]) -> bool:
     total, buckets = float(delta.total[0]), delta.buckets[0]
     if not isfinite(total) or len(buckets) != len(edges) + 1 or not edges:
         return True
-    upper = _uppers(edges)
+    least, most = buckets.dot(_ends(edges)).tolist()
     rounding = _ROUNDING * (1 + abs(float(now.total[0])))
-    if total < float(buckets[1:].dot(upper)) - rounding:
-        return False
-    return bool(buckets[-1] > 0) or total <= float(buckets[:-1].dot(upper)) + rounding
+    return bool(total >= least - rounding and (buckets[-1] > 0 or total <= most + rounding))
 
 
 @lru_cache(maxsize=256)
-def _uppers(edges: tuple[float, ...]) -> Array:
-    return np.array(edges)
+def _ends(edges: tuple[float, ...]) -> Array:
+    """Of each bucket, shape (K, 2), the last one without an upper end."""
+    return np.array([(0.0, *edges), (*edges, 0.0)]).T
 
 
 def _rate(meter: Meter, delta: Delta, at: float, memory: float) -> float:

@@ -6,6 +6,7 @@ stable's labels are older than A is read off its histogram of label delays; a ca
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import field
 from functools import lru_cache
 from math import exp, inf, sqrt
@@ -20,7 +21,6 @@ MOST_OLDER: Final = 0.02
 _FLOOD: Final = 3.0
 _SIZE_STEP: Final = 0.1
 _NONE: Final = np.zeros(0)
-_ALL: Final = np.ones(1)
 
 
 @frozen(eq=False)
@@ -55,9 +55,12 @@ def _bounds(edges: tuple[float, ...]) -> tuple[Array, Array]:
 @lru_cache(maxsize=16)
 def older_shares(edges: tuple[float, ...], age: float) -> Array:
     """Share of the labels of each delay bucket, shape (J,), that is above `age` (s): linear inside, all of the last."""
-    lower, upper = _bounds(edges)
-    shares = np.minimum(np.maximum((upper - age) / (upper - lower), 0.0), 1.0)
-    found = np.concatenate((shares, _ALL))
+    place = bisect_right(edges, age)
+    found = np.ones(len(edges) + 1)
+    found[:place] = 0.0
+    if place < len(edges):
+        lower, upper = edges[place - 1] if place else 0.0, edges[place]
+        found[place] = min(1.0, (upper - age) / (upper - lower))
     found.flags.writeable = False  # those who ask for one age at one scrape have the same one
     return found
 

@@ -88,7 +88,7 @@ def trial_of(rules: Rules, history: History) -> Trial:
         tail = TailForecast(labels, labels * scale.tail.share)
     return Trial(
         scale=scale,
-        wealth=start(scale, bool(rules.segments)),
+        wealth=start(scale, rules),
         empty=Filling(none, none),
         filling=Filling(none, none),
         forecast=scale.forecast,
@@ -131,24 +131,26 @@ def closed(trial: Trial, filling: Filling, rules: Rules, at: float) -> Trial:
 def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: float) -> Trial:
     """Takes a block that began at `since` into the e-processes, and then into what is expected of the next one."""
     scale, canary, stable, chosen = trial.scale, division.canary, division.stable, division.chosen
-    next_forecast, next_tail = _forecasts(trial, rules, stable, at - since, chosen)
-    forecast = _forecast(trial, chosen)
-    known = ~np.isnan(forecast)
-    if not known.all():  # the first labels of a stratum without history only make its forecast
+    histogram = scale.data is Data.HISTOGRAM
+    scores = scale.scores if histogram else None
+    pair, forecast = pair_of(canary, stable, scores), _forecast(trial, chosen)
+    next_forecast, next_tail = _forecasts(trial, rules, stable, pair.scored_stable, at - since, chosen)
+    if any(one != one for one in forecast.tolist()):
+        # The first labels of a stratum without history only make its forecast.
+        known = ~np.isnan(forecast)
         canary, stable, forecast = canary.rows(known), stable.rows(known), forecast[known]
-        chosen = _narrowed(chosen, known)
+        pair, chosen = pair_of(canary, stable, scores), _narrowed(chosen, known)
     usable = _usable(scale, canary, stable)
     if not len(forecast) or not (usable or scale.tail is not None):
         return changed(trial, filling=division.rest, forecast=next_forecast, tail_forecast=next_tail)
-    histogram, phi = scale.data is Data.HISTOGRAM, trial.tempering.phi
-    pair = pair_of(canary, stable, scale.scores if histogram else None)
+    phi = trial.tempering.phi
     expected = None if histogram else _expected(trial, phi)
     found = _bet(trial, rules, canary, stable, forecast, chosen, expected, usable)
     began = at if trial.began is None else trial.began
     # A segment that nobody ever asked for does not hold a promotion up.
     met = trial.met | (np.True_ if chosen is None else chosen)
     whole = trial.whole is None or (trial.whole_since is not None and since >= trial.whole_since)
-    wealth = with_block(_restarted(trial.wealth, at - began, rules.tempo.restart), scale, rules, found, phi, whole)
+    wealth = with_block(_restarted(trial.wealth, at - began, rules.tempo.restart), scale, found, phi, whole)
     return changed(
         trial,
         filling=division.rest,
@@ -253,28 +255,31 @@ def _noised(noise: tuple[Noise, Noise], pair: Pair, forecast: Array, overall: fl
 
 def _tempered(trial: Trial, pair: Pair, expected: Spread | None, at: float) -> Tempering:
     """`expected`: the variances without a histogram, None with one."""
-    n_c, n_s, w, mean = pair.canary.count, pair.stable.count, pair.weights, trial.forecast.overall
+    mean = trial.forecast.overall
     if expected is None:
         of_canary, of_stable = trial.canary_spread.variance(trial.scale.cv2), trial.scale.cv2
     else:
         of_canary, of_stable = trial.noise[1].variance(expected.canary), expected.stable
     contrast = (pair.mean_canary - pair.mean_stable) / pair.weight
-    variance = float((w * w).dot(of_canary / n_c + of_stable / n_s)) * mean * mean / (pair.weight * pair.weight)
+    variance = of_canary * pair.error_canary + of_stable * pair.error_stable
+    variance *= mean * mean / (pair.weight * pair.weight)
     return trial.tempering.add(at, pair.weight, contrast, variance)
 
 
 def forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float) -> Trial:
     """Stable's labels that are behind us make the forecast for what comes."""
-    forecast, tail = _forecasts(trial, rules, stable, elapsed, None)
+    scale = trial.scale
+    scored = stable.buckets.dot(scale.scores) if scale.data is Data.HISTOGRAM else stable.total
+    forecast, tail = _forecasts(trial, rules, stable, scored, elapsed, None)
     return changed(trial, forecast=forecast, tail_forecast=tail)
 
 
 def _forecasts(
-    trial: Trial, rules: Rules, stable: Sample, elapsed: float, chosen: Mask | None
+    trial: Trial, rules: Rules, stable: Sample, total: Array, elapsed: float, chosen: Mask | None
 ) -> tuple[Forecast, TailForecast]:
-    """Of the mean and of the tail, with stable's labels in the `chosen` strata, None: all."""
-    scale, memory = trial.scale, rules.tempo.forecast
-    labels, total = stable.count, stable.buckets.dot(scale.scores) if scale.data is Data.HISTOGRAM else stable.total
+    """Of the mean and of the tail, with stable's labels in the `chosen` strata, None: all, and the `total` of their
+    losses, as they are scored."""
+    scale, memory, labels = trial.scale, rules.tempo.forecast, stable.count
     if chosen is not None:
         wide_labels, wide_total = np.zeros(len(chosen)), np.zeros(len(chosen))
         wide_labels[chosen], wide_total[chosen] = labels, total

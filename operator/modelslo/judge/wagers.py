@@ -119,9 +119,10 @@ def _of_tail(scale: Scale, canary: Sample, stable: Sample, share: float) -> Arra
     if scale.tail is None:
         return _NOTHING
     cut = scale.tail.cut + 1
-    bad_c, bad_s = row_sums(canary.buckets[:, cut:]), row_sums(stable.buckets[:, cut:])
-    events = Events(canary.count, bad_c), Events(stable.count, bad_s)
-    return log_e_of_events(scale.tail.bets.sizes, scale.tail.ratio, share, *events)
+    of_canary, of_stable = (
+        Events(one.count.tolist(), row_sums(one.buckets[:, cut:]).tolist()) for one in (canary, stable)
+    )
+    return log_e_of_events(scale.tail.bets.sizes, scale.tail.ratio, share, of_canary, of_stable)
 
 
 def _whole(values: Array) -> Array:
@@ -148,7 +149,7 @@ def _of_buckets(
     groups: Groups | None,
     read: float,
 ) -> Wagers:
-    block = Block(canary.buckets, stable.buckets)
+    block = Block.of(canary.buckets, stable.buckets)
     overall = np.array([_overall(canary, stable, forecast)])
     mean = log_e_of_all(scale.signed, read, scale.scores, forecast, overall, block)
     found = _NO_SEGMENTS

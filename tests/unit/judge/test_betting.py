@@ -36,12 +36,12 @@ SIZES = ((1, 1), (5, 5), (5, 2000), (2000, 5), (40, 400), (3000, 3000))
 
 def block(canary: npt.ArrayLike, stable: npt.ArrayLike) -> Block:
     """Counts (K,) or (G, K) of each arm."""
-    return Block(np.atleast_2d(np.asarray(canary, dtype=float)), np.atleast_2d(np.asarray(stable, dtype=float)))
+    return Block.of(np.atleast_2d(np.asarray(canary, dtype=float)), np.atleast_2d(np.asarray(stable, dtype=float)))
 
 
 def log_e_of(law: Law, counts: Block, forecast: float, bets: Array = SIGNED, r: float = R) -> Array:
     """ln e, shape (L, G), with one forecast for all strata."""
-    means = np.full(len(counts.canary), forecast)
+    means = np.full(len(counts.labels_canary), forecast)
     return log_e(bets, r, law.scores, means, means, counts)
 
 
@@ -96,7 +96,7 @@ def log_mean_e(counts: Array, means: tuple[Array, Array], r: float, bets: Array,
     def found(k: int, j: int) -> Array:
         """All the canary's labels in bucket k, all of stable's in bucket j."""
         at_k, at_j = np.eye(width)[[k] * strata], np.eye(width)[[j] * strata]
-        which = Block(at_k * counts[:, :1], at_j * counts[:, 1:])
+        which = Block.of(at_k * counts[:, :1], at_j * counts[:, 1:])
         return log_e(bets, r, scores, forecast, scale, which, whole)
 
     base = found(0, 0)
@@ -152,9 +152,7 @@ def test_rare_events_give_no_favourable_bet_either(share: float, r: float, wrong
     """The tail guard of section 4.5 at its boundary: the canary's tail is r times as likely as stable's."""
 
     def found(bad_c: int, bad_s: int) -> Array:
-        canary, stable = (
-            Events(np.array([float(n)]), np.array([float(bad)])) for n, bad in ((n_c, bad_c), (n_s, bad_s))
-        )
+        canary, stable = Events([n_c], [bad_c]), Events([n_s], [bad_s])
         return log_e_of_events(BETS, r, min(0.9, share * exp(wrong)), canary, stable)
 
     base = found(0, 0)
@@ -166,7 +164,7 @@ def test_rare_events_give_no_favourable_bet_either(share: float, r: float, wrong
 @pytest.mark.parametrize("share", [1e-300, 1e-320, 0.0])
 def test_a_tail_that_was_not_seen_for_a_month_is_still_bet_on(share: float) -> None:
     """The forecast fades by the hour, and underflows."""
-    canary, stable = Events(np.array([100.0]), np.array([3.0])), Events(np.array([900.0]), np.array([0.0]))
+    canary, stable = Events([100.0], [3.0]), Events([900.0], [0.0])
     found = log_e_of_events(BETS, 1.5, share, canary, stable)
     assert np.isfinite(found).all()
     assert (found > 0).all()
@@ -194,7 +192,7 @@ def test_two_scrapes_at_one_split_are_as_good_as_one_block(seed: int, n_c: int, 
         block(chance.multinomial(n_c * times, LIGHT.chances()), chance.multinomial(n_s * times, LIGHT.chances()))
         for times in (one, two)
     )
-    both = Block(first.canary + second.canary, first.stable + second.stable)
+    both = Block.of(*np.split(first.counts + second.counts, 2))
     apart = log_e_of(LIGHT, first, 0.9) + log_e_of(LIGHT, second, 0.9)
     assert log_e_of(LIGHT, both, 0.9) == pytest.approx(apart, rel=1e-9, abs=1e-9)
 
@@ -287,7 +285,7 @@ def test_laws_are_at_the_boundary() -> None:
 def test_where_no_loss_can_speak_for_a_bet_it_is_made_all_the_same(sign: float) -> None:
     """One edge, a large ratio, all losses in the first bucket: the largest loss is none that is worse."""
     edges = (1.0,)
-    block = Block(np.array([[10.0, 0.0]]), np.array([[40.0, 0.0]]))
+    block = Block.of(np.array([[10.0, 0.0]]), np.array([[40.0, 0.0]]))
     for mean in (0.5, float(np.nextafter(0.5, 0.0))):
         bets = sign * np.array([0.2])
         of_all = log_e_of_all(bets, 3.0, scores_of(edges), np.array([mean]), np.array([mean]), block)

@@ -65,7 +65,7 @@ def test_a_regression_after_clean_hours_is_found_by_a_restarted_copy() -> None:
     assert rollout.e.rollback >= ENOUGH
     # The first process alone would still be waiting
     wealth = rollout.trial.wealth
-    assert log_mean_exp(wealth.back[0], wealth.back_mass[0]) < 0
+    assert log_mean_exp(wealth.rows[0], wealth.mass[0]) < 0
 
 
 def test_the_more_labels_a_verdict_needs_the_more_evidence_it_needs() -> None:

@@ -35,7 +35,7 @@ def decided(
     names = tuple(str(number) for number in range(len(chances) * streams))
     rules = Rules(EDGES, (), 0.1, 0.1, RATE, RATE, 0.0, segments=names, tail=False)
     scale = scale_of(rules, History())
-    wealth = start(scale, True)
+    wealth = start(scale, rules)
     means = np.repeat([stable @ scale.scores for _, stable in chances], streams)
     forecast = Forecast(np.full(len(names), 50.0), 50.0 * means)
     back, forth = np.full(len(names), -np.inf), np.full(len(names), -np.inf)
@@ -54,11 +54,11 @@ def decided(
             scale.scores,
             expected,
             expected,
-            Block(canary, stable),
+            Block.of(canary, stable),
         )
         if look % 25 == 24 and wealth.copies < 40:
             wealth = with_copy(wealth)
-        wealth = with_block(wealth, scale, rules, Wagers(nothing, np.zeros(0), found), 1.0)
+        wealth = with_block(wealth, scale, Wagers(nothing, np.zeros(0), found), 1.0)
         forecast = forecast.add(stable.sum(axis=1), stable @ scale.scores, 30.0, 3600.0)
         e = values(wealth, has_tail=False)
         back, forth = np.maximum(back, e.segments_rollback), np.maximum(forth, e.segments_promote)

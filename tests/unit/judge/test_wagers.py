@@ -149,10 +149,10 @@ def test_strata_are_added_and_each_segment_is_bet_on_by_itself() -> None:
     arms = Sample(canary.sum(axis=1), nothing, None, canary), Sample(stable.sum(axis=1), nothing, None, stable)
     one = wagers(scale, *arms, forecast, 0.01, Spread(1.0, 1.0, 1.0), segments=True)
     for group in range(2):
-        alone = Block(canary[group : group + 1], stable[group : group + 1])
+        alone = Block.of(canary[group : group + 1], stable[group : group + 1])
         mine = forecast[group : group + 1]
         expected = log_e(scale.segment_signed, 1.3, scale.scores, mine, mine, alone)[:, 0]
         assert one.segments[:, group] == pytest.approx(expected)
-    both = Block(canary, stable)
+    both = Block.of(canary, stable)
     mean = log_e_of_all(scale.signed, 1.1, scale.scores, forecast, np.array([4.5]), both)
     assert one.mean == pytest.approx(mean)
