@@ -188,7 +188,7 @@ def _bet(
         return of_tail_alone(scale, canary, stable, trial.tail_forecast.share)
     groups = None if scale.cohorts is None else scale.cohorts.groups(chosen)
     share, read = trial.tail_forecast.share, trial.misread.ratio(scale.r)
-    found = wagers(scale, canary, stable, forecast, share, expected, segments, groups, read)
+    found = wagers(scale, canary, stable, forecast, share, read, expected, segments, groups)
     present = chosen if groups is None else groups.present
     if not segments or present is None:
         return found

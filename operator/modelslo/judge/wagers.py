@@ -86,25 +86,33 @@ def wagers(
     stable: Sample,
     forecast: Array,
     tail_forecast: float,
+    r: float,
     spread: Spread | None,
     segments: bool,
     groups: Groups | None = None,
-    r: float | None = None,
 ) -> Wagers:
-    """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it. `spread` is needed
-    where there is no histogram. `groups`: what segment each stratum is of, None: each is one. `r`: the tolerated ratio
-    as buckets read it (:mod:`modelslo.judge.misread`), None: as it is."""
+    """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it. `r`: the tolerated
+    ratio as buckets read it (:mod:`modelslo.judge.misread`). `spread` is needed where there is no histogram, and `r` is
+    not. `groups`: what segment each stratum is of, None: each is one."""
     tail = _of_tail(scale, canary, stable, tail_forecast)
-    if scale.data is Data.HISTOGRAM:
-        read = scale.r if r is None else r
-        return _of_buckets(scale, canary, stable, forecast, tail, segments, groups, read)
-    assert spread is not None
-    overall = np.full(len(forecast), _overall(canary, stable, forecast))
-    mean = _of_moments(scale.signed, scale.r, canary, stable, forecast, overall, spread, _whole)[:, 0]
+    overall = _overall(canary, stable, forecast)
+    of_segment, added = _segmented(canary, stable, forecast, groups) if segments else (forecast, None)
     found = _NO_SEGMENTS
+    if scale.data is Data.HISTOGRAM:
+        block = Block.of(canary.buckets, stable.buckets)
+        mean = log_e_of_all(scale.signed, r, scale.scores, forecast, np.array([overall]), block)
+        if segments:
+            # Where a segment has several ages it is to its strata what the whole is to all.
+            within = None if groups is None else groups.most
+            bets, ratio = scale.segment_signed, scale.segment_r
+            found = log_e(bets, ratio, scale.scores, forecast, of_segment, block, within)
+            found = found if added is None else added(found)
+        return Wagers(mean, tail, found)
+    assert spread is not None
+    arms, overalls = (canary, stable, forecast), np.full(len(forecast), overall)
+    mean = _of_moments(scale.signed, scale.r, *arms, overalls, spread, _whole)[:, 0]
     if segments:
-        of_segment, added = _segmented(canary, stable, forecast, groups)
-        found = _of_moments(scale.segment_signed, scale.segment_r, canary, stable, forecast, of_segment, spread, added)
+        found = _of_moments(scale.segment_signed, scale.segment_r, *arms, of_segment, spread, added)
     return Wagers(mean, tail, found)
 
 
@@ -137,30 +145,6 @@ def _segmented(
     if groups is None:
         return forecast, None
     return groups.mean(forecast, canary.count + stable.count), groups.sums
-
-
-def _of_buckets(
-    scale: Scale,
-    canary: Sample,
-    stable: Sample,
-    forecast: Array,
-    tail: Array,
-    segments: bool,
-    groups: Groups | None,
-    read: float,
-) -> Wagers:
-    block = Block.of(canary.buckets, stable.buckets)
-    overall = np.array([_overall(canary, stable, forecast)])
-    mean = log_e_of_all(scale.signed, read, scale.scores, forecast, overall, block)
-    found = _NO_SEGMENTS
-    if segments:
-        # Where a segment has several ages it is to its strata what the whole is to all.
-        of_segment, added = _segmented(canary, stable, forecast, groups)
-        within = None if groups is None else groups.most
-        bets, r = scale.segment_signed, scale.segment_r
-        found = log_e(bets, r, scale.scores, forecast, of_segment, block, within)
-        found = found if added is None else added(found)
-    return Wagers(mean, tail, found)
 
 
 def _overall(canary: Sample, stable: Sample, forecast: Array) -> float:

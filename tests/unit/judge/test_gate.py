@@ -201,7 +201,9 @@ def test_a_block_is_tempered_by_what_was_known_before_it() -> None:
             Sample(delta.count[:1], delta.total[:1], None, delta.buckets[:1]) for delta in (step.canary, step.stable)
         )
         tail = before.tail_forecast.share
-        found = wagers(before.scale, canary, stable, before.forecast.mean, tail, Spread(1.0, 1.0, 1.0), segments=False)
+        found = wagers(
+            before.scale, canary, stable, before.forecast.mean, tail, before.scale.r, Spread(1.0, 1.0, 1.0), False
+        )
         number = len(before.scale.back.sizes)
         gained = (rollout.trial.wealth.back - before.wealth.back)[0, :number]
         expected = np.minimum(found.mean[:number] / before.tempering.phi, cap_of(0.05))
