@@ -28,6 +28,7 @@ class Replay:
         self._meters, self._gate, self._detector = Meters(), Gate(), Detector()
         self._next = 0
         self._said = False
+        self._asked: tuple[int, float, bool] | None = None
 
     def feed(self, scrape: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to the next scrape. Raises ObservationError, and then nothing was taken."""
@@ -41,9 +42,19 @@ class Replay:
             self._gate = advance(self._gate, rules, step, self._meta.has_canary and scrape["k"] >= self._meta.k0)
         if scrape["k"] >= self._meta.k0 and self._detector.baseline is None:
             self._detector = began(self._detector, rules, self._drift, history)
-        stable_now = None if swollen(self._gate, rules, at) else step.stable
+        stable_now = None if self._swollen(at) else step.stable
         self._detector = detect(self._detector, rules, self._drift, stable_now, at)
         return self._answer(at, scrape["k"])
+
+    def _swollen(self, at: float) -> bool:
+        """Asked once for each block of the detector, and anew where the canary's share changes."""
+        trial = self._gate.trial
+        if trial is None:
+            return False
+        block, since = self._drift.index(at), trial.shares.since
+        if self._asked is None or self._asked[:2] != (block, since):
+            self._asked = block, since, swollen(self._gate, self._rules, at)
+        return self._asked[2]
 
     def belongs(self, line: Mapping[str, Any]) -> None:
         """Raises ObservationError unless the line is of this trace."""

@@ -52,6 +52,10 @@ class DriftRules:
         """ln of the expected number of blocks between two false alarms."""
         return log(max(self.false_interval / self.block, 2.0))
 
+    def index(self, at: float) -> int:
+        """The block that a scrape at that time is of."""
+        return floor(at / self.block - 1e-9)
+
     @property
     def blocks(self) -> int:
         """Least number of bad blocks before an alarm, K."""
@@ -99,7 +103,7 @@ class Detector:
 
 def detect(detector: Detector, rules: Rules, drift: DriftRules, delta: Delta | None, at: float) -> Detector:
     """Takes one scrape of stable. Before :func:`began` only the baseline is learned."""
-    index = floor(at / drift.block - 1e-9)
+    index = drift.index(at)
     window = detector.window
     if window is not None and index > window.index:
         detector = closed(detector, rules, drift, window)
