@@ -202,14 +202,27 @@ def _log_e(baseline: Baseline, window: Block, middle: float) -> Array | None:
     if baseline.data is Data.SQUARES:
         second = max(0.0, window.squares - 2 * level * window.total + window.labels * level * level)
         second = max(second, window.labels * baseline.variance)
-        return bets / level * first - (-np.log1p(-bets) - bets) / (level * level) * second
+        by_labels: Array = bets / level * first - (-np.log1p(-bets) - bets) / (level * level) * second
+        if baseline.variance <= 0:
+            return by_labels
+        # A loss that is many times the level is lost on, label by label: half of each bet goes by the block's sum.
+        by_sum = _by_sum(first, window.labels, baseline.variance, np.ones(1))
+        both: Array = np.logaddexp(by_labels, by_sum) - log(2)
+        return both
     if baseline.variance <= 0:
         return None
-    # exp(x - x^2/6) <= 1 + x + x^2/3 (Delyon 2009), so E exp(b z - b^2 (z^2 + 2) / 6) <= 1 where E z <= 0, E z^2 <= 1.
-    # Cut off from above both stay so, and a jump that no bet was made for still counts.
-    z = min(first / sqrt(baseline.variance * window.labels), _LARGEST_Z)
-    by_z: Array = SUM_BETS * z - SUM_BETS * SUM_BETS * ((z * z + 2) / 6)
-    return by_z
+    return _by_sum(first, window.labels, baseline.variance, SUM_BETS)
+
+
+def _by_sum(first: float, labels: float, variance: float, bets: Array) -> Array:
+    """ln e per bet of so many labels whose sum is by `first` above the level's; `variance` of one loss.
+
+    exp(x - x^2/6) <= 1 + x + x^2/3 (Delyon 2009), so E exp(b z - b^2 (z^2 + 2) / 6) <= 1 where E z <= 0, E z^2 <= 1.
+    Cut off from above both stay so, and a jump that no bet was made for still counts.
+    """
+    z = min(first / sqrt(variance * labels), _LARGEST_Z)
+    found: Array = bets * z - bets * bets * ((z * z + 2) / 6)
+    return found
 
 
 def health_of(detector: Detector, drift: DriftRules, at: float, quiet: float) -> Health:

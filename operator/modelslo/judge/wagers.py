@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from modelslo.judge.scale import Data, Scale
 _NOTHING: Final = np.zeros(0)
 _NO_SEGMENTS: Final = np.zeros((0, 0))
 _LARGEST: Final = 1.0
+_MOST: Final = 3.0
 
 
 @frozen(eq=False)
@@ -167,7 +169,8 @@ def _of_moments(
 ) -> Array:
     """ln e per bet and stratum, shape (L, G); `added`: of the sums over strata that it makes, such as of all, (L, 1).
 
-    For a contrast D of variance V under the null, E exp(D - (D^2 + 2 V) / 6) <= 1, whatever the law (Delyon 2009). With
+    For a contrast D of variance V under the null, E exp(D - (D^2 + 2 V) / 6) <= 1, whatever the law (Delyon 2009), and
+    so for one that is cut off from above, whose mean and square are no larger: at 3, where D - D^2 / 6 is largest. With
     squares the same holds label by label, and D^2 is the sum over the labels.
     """
     n_c, n_s = canary.count, stable.count
@@ -188,10 +191,25 @@ def _of_moments(
         wider = added(v) / (added(v_c + v_s) * spread.stable)
         d, v, seen = added(d), added(v), None if seen is None else added(seen)
     b = bets[:, None] / wider
+    by_sums = _by_sums(b, d, v, spread.phi)
     if seen is None:
-        b = b * np.minimum(1.0, _LARGEST / (np.abs(b) * np.sqrt(np.maximum(v / spread.phi, 1e-300))))
-        seen = d * d / spread.phi
-    found: Array = b * d - b * b * (seen + 2 * v) / 6
+        return by_sums
+    by_labels: Array = b * d - b * b * (seen + 2 * v) / 6
+    # Label by label a large bet is lost on a canary whose losses are all far above the margin. An average of e-values
+    # is one, and so is that of their powers: evidence is divided by phi afterwards.
+    both = spread.phi * (np.logaddexp(by_labels / spread.phi, by_sums / spread.phi) - log(2))
+    found: Array = np.where(b > 0, both, by_labels)
+    return found
+
+
+def _by_sums(b: Array, d: Array, v: Array, phi: float) -> Array:
+    """Of a bet `b` on a contrast `d` of variance `phi` times `v`.
+
+    Of many labels, or narrow ones, it may be so many standard errors off that its square outweighs it: it is cut off.
+    """
+    b = b * np.minimum(1.0, _LARGEST / (np.abs(b) * np.sqrt(np.maximum(v / phi, 1e-300))))
+    x = np.minimum(b * d, _MOST * phi)
+    found: Array = x - (x * x / phi + 2 * b * b * v) / 6
     return found
 
 

@@ -94,6 +94,18 @@ def test_a_drift_is_found_and_health_is_not_called_drift(rules: Rules) -> None:
     assert found.index(Health.DRIFT) >= stable.drift.blocks - 2
 
 
+@pytest.mark.parametrize("rules", [BUCKETS, SQUARES, SUMS], ids=["buckets", "squares", "sums"])
+@pytest.mark.parametrize("factor", [10.0, 1000.0])
+def test_a_drift_is_found_however_large_it_is(rules: Rules, factor: float) -> None:
+    """A joiner that begins to send milliseconds."""
+    stable = Stable(rules, level(1 / 0.8)).watch()
+    found = [stable.step(delta(rules, stable.counts(1.0, 60), factor)) for _ in range(PER_DAY)]
+    if rules is BUCKETS:  # what is in a bucket is scored alike: the last one it is
+        worst = np.eye(len(LIGHT.edges) + 1)[-1] * 60
+        found = [stable.step(delta(rules, worst)) for _ in range(PER_DAY)]
+    assert Health.DRIFT in found
+
+
 @pytest.mark.parametrize("persistence", [3, 12])
 @pytest.mark.parametrize("labels", [20, 5000])
 def test_fewer_bad_blocks_than_the_persistence_never_alarm(persistence: int, labels: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import exp, log
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelslo.judge.betting import Array, cap_of
+from modelslo.judge.betting import Array, bets_of_sums, cap_of
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.noise import CV2_UNKNOWN, Differences, Noise
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
@@ -101,6 +102,35 @@ def test_one_loss_however_large_gains_little(squares: bool) -> None:
     )
     # Then no bet gains what one block may, of three that a verdict takes
     assert found.mean.max() < cap_of(0.05) < log(20) / 1.5
+
+
+@pytest.mark.parametrize("squares", [False, True])
+@pytest.mark.parametrize("cv2", [1.0, 0.01, 0.001])
+@pytest.mark.parametrize("labels", [5, 100, 3000])
+@pytest.mark.parametrize("ratio", [1.5, 3.0, 10.0, 1000.0])
+def test_what_is_far_worse_is_never_lost_on(squares: bool, cv2: float, labels: int, ratio: float) -> None:
+    """A contrast that is many standard errors off gains for every bet, by many labels and by narrow losses too."""
+    rng = np.random.default_rng(8)
+    losses, others = (rng.standard_gamma(1 / cv2, (1, labels)) * cv2 for _ in range(2))
+    scale = scale_for(cv2, squares)
+    found = bet(scale, sample(ratio * losses, squares), sample(others, squares), cv2).mean[: len(scale.back.sizes)]
+    # Of the fewest labels some bets are too small, or too large, for what may be chance.
+    assert found.max() > 0.0
+    assert found.min() > 0.4 or (ratio - 1.1) * (labels / cv2) ** 0.5 < 30
+
+
+@pytest.mark.parametrize("squares", [False, True])
+@pytest.mark.parametrize("margin", [0.1, 0.3])
+@pytest.mark.parametrize("labels", [20, 3000])
+def test_the_same_narrow_loss_is_no_worse_however_many_labels_come(squares: bool, margin: float, labels: int) -> None:
+    """A margin that is many standard deviations wide."""
+    rng, r = np.random.default_rng(9), 1 + margin
+    losses, others = (rng.standard_gamma(1000.0, (1, labels)) / 1000 for _ in range(2))
+    scale = replace(scale_for(0.001, squares), r=r)
+    forth = -bets_of_sums(0.001, r, worse=False).sizes
+    scale = replace(scale, signed=np.concatenate((scale.back.sizes, forth)))
+    found = bet(scale, sample(losses, squares), sample(others, squares), 0.001).mean[len(scale.back.sizes) :]
+    assert found.min() > 0.4
 
 
 def learned(cv: float, *, level: Callable[[int], float] = lambda k: 1.0, squares: bool = False, n: int = 60) -> float:
