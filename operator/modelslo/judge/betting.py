@@ -203,12 +203,21 @@ def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable:
     for n_c, n_s, k_c, k_s in zip(canary.labels, stable.labels, canary.events, stable.events, strict=True):
         of_canary = n_s / ((n_s + r * r * n_c) * (r * share))
         of_stable = -r * n_c / n_s * of_canary
-        worse = (of_canary * (1 - r * share), of_canary * -r * share, of_stable * (1 - share), of_stable * -share)
+        worse = of_canary * (1 - r * share), of_canary * -r * share, of_stable * (1 - share), of_stable * -share
         more, less = max(more, -worse[1], -worse[2]), max(less, worse[0], worse[3])
         gain += worse
         counts += k_c, n_c - k_c, k_s, n_s - k_s
     found: Array = np.log1p(np.multiply.outer(_shrunk(bets, more, less), np.array(gain))).dot(np.array(counts))
     return found
+
+
+def log_e_of_contrast(x: Array, square: Array, variance: Array) -> Array:
+    """ln e of a bet that adds up to `x` under the null E x <= 0, all of one shape: x - (square + 2 variance) / 6.
+
+    `square` is x^2 as it is, or the sum of the squares of independent parts of x; `variance` what either is on average.
+    exp(x - x^2 / 6) <= 1 + x + x^2 / 3 (Delyon 2009), whatever the law. It is largest at x = 3.
+    """
+    return x - (square + 2 * variance) / 6
 
 
 def log_mean_exp(log_wealth: Array, log_mass: Array) -> Array:

@@ -100,8 +100,7 @@ class Pair:
 def pair_of(canary: Sample, stable: Sample, scores: Array | None) -> Pair:
     """`scores` of the buckets, shape (K,); None without a histogram. Strata are few: numbers are quicker than arrays of
     them."""
-    scored_c = canary.total if scores is None else canary.buckets.dot(scores)
-    scored_s = stable.total if scores is None else stable.buckets.dot(scores)
+    scored_c, scored_s = canary.scored(scores), stable.scored(scores)
     weight = labels_c = labels_s = mean_c = mean_s = raw_c = raw_s = error_c = error_s = 0.0
     for n_c, n_s, v_c, v_s, x_c, x_s in zip(
         canary.count.tolist(),

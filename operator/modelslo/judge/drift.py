@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets, log_mean_exp
+from modelslo.judge.betting import SUM_BETS, Array, Bets, bets_for, even_bets, log_e_of_contrast, log_mean_exp
 from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.history import History
 from modelslo.judge.increments import Delta
@@ -25,6 +25,7 @@ _MARGIN: Final = 0.2
 _MASSES: Final = (0.1, 0.5)
 _LEAST_LABELS: Final = 30.0
 _LARGEST_Z: Final = 3.0
+_ONE_BET: Final = np.ones(1)
 _GAPS: Final = 4.0
 _LEAST_BLOCKS: Final = 6
 _DAYS_KEPT: Final = 15
@@ -206,8 +207,7 @@ def _log_e(baseline: Baseline, window: Block, middle: float) -> Array | None:
         if baseline.variance <= 0:
             return by_labels
         # A loss that is many times the level is lost on, label by label: half of each bet goes by the block's sum.
-        by_sum = _by_sum(first, window.labels, baseline.variance, np.ones(1))
-        both: Array = np.logaddexp(by_labels, by_sum) - log(2)
+        both: Array = np.logaddexp(by_labels, _by_sum(first, window.labels, baseline.variance, _ONE_BET)) - log(2)
         return both
     if baseline.variance <= 0:
         return None
@@ -217,12 +217,11 @@ def _log_e(baseline: Baseline, window: Block, middle: float) -> Array | None:
 def _by_sum(first: float, labels: float, variance: float, bets: Array) -> Array:
     """ln e per bet of so many labels whose sum is by `first` above the level's; `variance` of one loss.
 
-    exp(x - x^2/6) <= 1 + x + x^2/3 (Delyon 2009), so E exp(b z - b^2 (z^2 + 2) / 6) <= 1 where E z <= 0, E z^2 <= 1.
-    Cut off from above both stay so, and a jump that no bet was made for still counts.
+    By :func:`log_e_of_contrast` of b z, where E z <= 0 and E z^2 <= 1. Cut off from above both stay so, and a jump that
+    no bet was made for still counts.
     """
-    z = min(first / sqrt(variance * labels), _LARGEST_Z)
-    found: Array = bets * z - bets * bets * ((z * z + 2) / 6)
-    return found
+    z, squares = min(first / sqrt(variance * labels), _LARGEST_Z), bets * bets
+    return log_e_of_contrast(bets * z, squares * (z * z), squares)
 
 
 def health_of(detector: Detector, drift: DriftRules, at: float, quiet: float) -> Health:

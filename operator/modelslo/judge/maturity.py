@@ -46,12 +46,6 @@ class Delays:
         return Delays(self.counts * exp(-elapsed / memory) + lags * (counted / labels), size)
 
 
-@lru_cache(maxsize=64)
-def _bounds(edges: tuple[float, ...]) -> tuple[Array, Array]:
-    upper = np.array(edges)
-    return np.concatenate(([0.0], upper[:-1])), upper
-
-
 @lru_cache(maxsize=16)
 def older_shares(edges: tuple[float, ...], age: float) -> Array:
     """Share of the labels of each delay bucket, shape (J,), that is above `age` (s): linear inside, all of the last."""
@@ -71,11 +65,11 @@ def wait(delays: Delays, edges: tuple[float, ...]) -> float:
     allowed = MOST_OLDER * above
     if not above > 0:
         return inf
-    for lower, upper, count in zip(*_bounds(edges), delays.counts[:-1], strict=True):
-        above -= float(count)
+    for lower, upper, count in zip((0.0, *edges[:-1]), edges, delays.counts[:-1].tolist(), strict=True):
+        above -= count
         if above <= allowed:
-            inside = (allowed - above) / float(count) if count > 0 else 1.0
-            return max(float(lower), float(upper - inside * (upper - lower)))
+            inside = (allowed - above) / count if count > 0 else 1.0
+            return max(lower, upper - inside * (upper - lower))
     return inf
 
 

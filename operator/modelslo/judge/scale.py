@@ -106,6 +106,11 @@ class Scale:
     cohorts: Cohorts | None = None  # None: a stratum is a segment
 
     @property
+    def scored_by(self) -> Array | None:
+        """Scores of the buckets (K,), None where losses are not judged by them."""
+        return self.scores if self.data is Data.HISTOGRAM else None
+
+    @property
     def strata(self) -> int:
         return len(self.pooled)
 

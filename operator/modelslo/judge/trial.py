@@ -132,14 +132,13 @@ def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: fl
     """Takes a block that began at `since` into the e-processes, and then into what is expected of the next one."""
     scale, canary, stable, chosen = trial.scale, division.canary, division.stable, division.chosen
     histogram = scale.data is Data.HISTOGRAM
-    scores = scale.scores if histogram else None
-    pair, forecast = pair_of(canary, stable, scores), _forecast(trial, chosen)
+    pair, forecast = pair_of(canary, stable, scale.scored_by), _forecast(trial, chosen)
     next_forecast, next_tail = _forecasts(trial, rules, stable, pair.scored_stable, at - since, chosen)
     if any(one != one for one in forecast.tolist()):
         # The first labels of a stratum without history only make its forecast.
         known = ~np.isnan(forecast)
         canary, stable, forecast = canary.rows(known), stable.rows(known), forecast[known]
-        pair, chosen = pair_of(canary, stable, scores), _narrowed(chosen, known)
+        pair, chosen = pair_of(canary, stable, scale.scored_by), _narrowed(chosen, known)
     usable = _usable(scale, canary, stable)
     if not len(forecast) or not (usable or scale.tail is not None):
         return changed(trial, filling=division.rest, forecast=next_forecast, tail_forecast=next_tail)
@@ -268,8 +267,7 @@ def _tempered(trial: Trial, pair: Pair, expected: Spread | None, at: float) -> T
 
 def forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float) -> Trial:
     """Stable's labels that are behind us make the forecast for what comes."""
-    scale = trial.scale
-    scored = stable.buckets.dot(scale.scores) if scale.data is Data.HISTOGRAM else stable.total
+    scored = stable.scored(trial.scale.scored_by)
     forecast, tail = _forecasts(trial, rules, stable, scored, elapsed, None)
     return changed(trial, forecast=forecast, tail_forecast=tail)
 

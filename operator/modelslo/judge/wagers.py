@@ -8,15 +8,25 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import Array, Block, Events, Mask, log_e, log_e_of_all, log_e_of_events, row_sums
+from modelslo.judge.betting import (
+    Array,
+    Block,
+    Events,
+    Mask,
+    log_e,
+    log_e_of_all,
+    log_e_of_contrast,
+    log_e_of_events,
+    row_sums,
+)
 from modelslo.judge.cohorts import Groups
 from modelslo.judge.frozen import frozen
 from modelslo.judge.scale import Data, Scale
 
 _NOTHING: Final = np.zeros(0)
 _NO_SEGMENTS: Final = np.zeros((0, 0))
-_LARGEST: Final = 1.0
-_MOST: Final = 3.0
+_LARGEST: Final = 1.0  # standard errors by which a contrast is multiplied at most
+_MOST: Final = 3.0  # where a contrast is worth most
 
 
 @frozen(eq=False)
@@ -42,6 +52,10 @@ class Sample:
             self.squares + other.squares if known else None,  # type: ignore[operator]
             self.buckets + other.buckets,
         )
+
+    def scored(self, scores: Array | None) -> Array:
+        """Sums of bucketed losses per stratum (G,); `scores` of the buckets (K,), None: sums of raw losses."""
+        return self.total if scores is None else self.buckets.dot(scores)
 
     def rows(self, chosen: Mask) -> Sample:
         """Some of the strata; `chosen` is boolean, shape (G,)."""
@@ -169,9 +183,8 @@ def _of_moments(
 ) -> Array:
     """ln e per bet and stratum, shape (L, G); `added`: of the sums over strata that it makes, such as of all, (L, 1).
 
-    For a contrast D of variance V under the null, E exp(D - (D^2 + 2 V) / 6) <= 1, whatever the law (Delyon 2009), and
-    so for one that is cut off from above, whose mean and square are no larger: at 3, where D - D^2 / 6 is largest. With
-    squares the same holds label by label, and D^2 is the sum over the labels.
+    By :func:`log_e_of_contrast`. A contrast that is cut off from above has no larger mean and square: it is at 3. With
+    squares the same holds label by label.
     """
     n_c, n_s = canary.count, stable.count
     a_c = n_s / ((n_s + r * r * n_c) * (r * scale))
@@ -194,7 +207,7 @@ def _of_moments(
     by_sums = _by_sums(b, d, v, spread.phi)
     if seen is None:
         return by_sums
-    by_labels: Array = b * d - b * b * (seen + 2 * v) / 6
+    by_labels = log_e_of_contrast(b * d, b * b * seen, b * b * v)
     # Label by label a large bet is lost on a canary whose losses are all far above the margin. An average of e-values
     # is one, and so is that of their powers: evidence is divided by phi afterwards.
     both = spread.phi * (np.logaddexp(by_labels / spread.phi, by_sums / spread.phi) - log(2))
@@ -209,8 +222,7 @@ def _by_sums(b: Array, d: Array, v: Array, phi: float) -> Array:
     """
     b = b * np.minimum(1.0, _LARGEST / (np.abs(b) * np.sqrt(np.maximum(v / phi, 1e-300))))
     x = np.minimum(b * d, _MOST * phi)
-    found: Array = x - (x * x / phi + 2 * b * b * v) / 6
-    return found
+    return log_e_of_contrast(x, x * x / phi, b * b * v)
 
 
 def _around(sample: Sample, centre: Array) -> Array:
