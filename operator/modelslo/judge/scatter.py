@@ -66,11 +66,14 @@ class Tally:
     terms: float = 0.0
     number: int = 0
 
-    def add(self, term: float | None, most: float = MOST_TERM) -> Tally:
-        """Takes a term; it counts at most `most` times the mean of those before."""
-        if term is None:
-            return self
-        return Tally(self.terms + min(term, most * max(1.0, (PRIOR + self.terms) / (1 + self.number))), self.number + 1)
+    @property
+    def level(self) -> float:
+        """Mean of the terms, and of one that is expected."""
+        return max(1.0, (PRIOR + self.terms) / (1 + self.number))
+
+    def add(self, term: float | None, limit: float) -> Tally:
+        """Takes a term; it counts `limit` at most."""
+        return self if term is None else Tally(self.terms + min(term, limit), self.number + 1)
 
     def ratio(self, prior: float, windows: float, worth: float = 1.0) -> float:
         """Overdispersion on this length of window, shrunk towards `prior` as by so many windows.
@@ -110,7 +113,7 @@ class Scatter:
         """Takes a contrast of variance `variance` at time `at`."""
         filling, before, earlier, tally = self.filling, self.before, self.earlier, self.tally
         if filling.full(at, self.span):
-            tally = tally.add(self._term(), self.most)
+            tally = tally.add(self._term(), self.most * tally.level)
             filling, before, earlier = Window(), filling, before
         window = filling.add(at, weight, weight * value, weight * weight * variance)
         return Scatter(self.span, self.detrended, self.most, window, before, earlier, tally)

@@ -37,7 +37,8 @@ _UNSHARED: Final = 2
 class Length:
     """A window of `parts` short ones is held against up to `reference` short ones before it, at every `every`-th.
 
-    One term counts at most `most` times the mean of those before: a jump shows in several windows that overlap.
+    One term counts at most `most` times the level of those before that share no window with it: a jump of the level
+    is in all that overlap, and would raise the limit for itself from one to the next.
     """
 
     parts: int
@@ -51,6 +52,11 @@ class Length:
         steps = self.parts / self.every
         return 1.5 / steps if steps > 1 else 1.0
 
+    @property
+    def overlapping(self) -> int:
+        """How many terms in a row share a window."""
+        return (self.parts + self.reference) // self.every
+
 
 _LENGTHS: Final = (Length(1, 3, 1, 10.0), Length(4, 12, 1, 6.0), Length(16, 32, 4, 6.0))
 _KEPT: Final = max(one.parts + one.reference for one in _LENGTHS)
@@ -59,7 +65,8 @@ _KEPT: Final = max(one.parts + one.reference for one in _LENGTHS)
 @frozen()
 class Tempering:
     """``priors`` are what is expected on one block, the short window (``span``, s) and four of them, before the first
-    block is seen. ``past`` are the newest short windows, of ``number`` in all; ``tallies`` per length of window."""
+    block is seen. ``past`` are the newest short windows, of ``number`` in all; ``tallies`` per length of window, the
+    newest last, as far back as a term shares a window with the next one."""
 
     priors: tuple[float, float, float]
     span: float
@@ -67,7 +74,7 @@ class Tempering:
     filling: Window = field(default_factory=Window)
     past: tuple[Window, ...] = ()
     number: int = 0
-    tallies: tuple[Tally, ...] = field(default_factory=lambda: (Tally(),) * len(_LENGTHS))
+    tallies: tuple[tuple[Tally, ...], ...] = ((Tally(),),) * len(_LENGTHS)
 
     @property
     def phi(self) -> float:
@@ -89,7 +96,7 @@ class Tempering:
         return found + SAFETY * max(0.0, found - CHANCE)
 
     def _ratio(self, index: int, prior: float) -> float:
-        return self.tallies[index].ratio(prior, _PRIOR_OF_LONGER, _LENGTHS[index].worth)
+        return self.tallies[index][-1].ratio(prior, _PRIOR_OF_LONGER, _LENGTHS[index].worth)
 
     def add(self, at: float, weight: float, value: float, variance: float) -> Tempering:
         """Takes the contrast of a block."""
@@ -97,17 +104,23 @@ class Tempering:
         filling, past, number, tallies = self.filling, self.past, self.number, self.tallies
         if filling.full(at, self.span):
             past, number, filling = (*past[1 - _KEPT :], filling), number + 1, Window()
-            tallies = tuple(_counted(one, tally, past, number) for one, tally in zip(_LENGTHS, tallies, strict=True))
+            tallies = tuple(
+                _counted(one, before, prior, past, number)
+                for one, before, prior in zip(_LENGTHS, tallies, (*self.priors[1:], self.priors[2]), strict=True)
+            )
         filling = filling.add(at, weight, weight * value, weight * weight * variance)
         return Tempering(self.priors, self.span, block, filling, past, number, tallies)
 
 
-def _counted(length: Length, tally: Tally, past: tuple[Window, ...], number: int) -> Tally:
+def _counted(
+    length: Length, tallies: tuple[Tally, ...], prior: float, past: tuple[Window, ...], number: int
+) -> tuple[Tally, ...]:
     """With the window that ends now, once there are enough before it."""
     if number % length.every or len(past) < 2 * length.parts:
-        return tally
-    before = past[-length.parts - length.reference : -length.parts]
-    return tally.add(difference(joined(past[-length.parts :]), joined(before)), length.most)
+        return tallies
+    term = difference(joined(past[-length.parts :]), joined(past[-length.parts - length.reference : -length.parts]))
+    limit = length.most * max(prior, tallies[0].level)
+    return (*tallies, tallies[-1].add(term, limit))[-length.overlapping :]
 
 
 def tempering_of(history: tuple[Scatter, ...], span: float) -> Tempering:

@@ -89,6 +89,17 @@ def test_one_jump_of_the_level_counts_no_more_than_so_much() -> None:
     assert jumped[2] == pytest.approx(jumped[1], rel=1e-6)
 
 
+@pytest.mark.parametrize("size", [1.0, 2.0, 8.0])
+def test_a_jump_does_not_raise_the_limit_for_itself(size: float) -> None:
+    """A canary gets worse after two hours: each long window that overlaps the jump shows it once more."""
+    jump = size * (np.arange(480) >= 240)
+    tempering, most = tempering_of((), WINDOWS[0]), 1.0
+    for number, value in enumerate(contrasts("each", 480, 1.0, 4) + jump):
+        tempering = tempering.add(number * DT, 10.0, 2.0 * value, 4.0)
+        most = max(most, tempering.phi)
+    assert most < 6.0
+
+
 def test_history_tells_how_clustered_labels_are_before_the_first_block() -> None:
     independent, clustered = (
         tempering_of(history_of(contrasts("each", 240, effect, 5)), WINDOWS[0]).phi for effect in (1.0, 6.0)
