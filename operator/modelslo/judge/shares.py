@@ -27,6 +27,7 @@ _STANDARD_ERRORS: Final = 4.0
 _PREDICTIONS: Final = 2.0
 _ODDS: Final = 1.25
 _LEAST_PREDICTIONS: Final = 50.0
+_LASTING: Final = 0.3  # of a window: what lasts no longer may be a scrape that came late, and will be made up for
 _MOST_STRETCHES: Final = 16
 _PRIOR_WINDOWS: Final = 2.0
 _PRIOR: Final = 2.0
@@ -56,7 +57,8 @@ class Counted:
 
 @dataclass(frozen=True)
 class Shares:
-    """Stretches of one share each, the newest last, and the window that is being counted.
+    """Stretches of one share each, the newest last, and the window that is being counted. ``suspect``: what
+    came after the first scrape that looked as if of another share.
 
     ``terms`` of ``number`` windows tell by how much counts scatter more than independent predictions would. ``broken``:
     an arm was not seen, so that its next increment is of a longer time.
@@ -67,6 +69,7 @@ class Shares:
     terms: float = 0.0
     number: int = 0
     broken: bool = False
+    suspect: Counted | None = None
 
     @property
     def since(self) -> float:
@@ -84,7 +87,10 @@ class Shares:
 
 
 def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: float, span: float) -> Shares:
-    """Takes the predictions of both arms in the last `elapsed` seconds before `at`; windows last `span` seconds."""
+    """Takes the predictions of both arms in the last `elapsed` seconds before `at`; windows last `span` seconds.
+
+    A pod that is not scraped once stands still and then counts double: only another share that lasts is one.
+    """
     if shares.broken:
         return changed(shares, broken=False)
     now = Counted(at - elapsed, canary, stable)
@@ -95,10 +101,16 @@ def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: flo
     window = now if shares.window is None else shares.window.add(canary, stable)
     off, scatter = _off(newest, window)
     limit = _STANDARD_ERRORS * sqrt(scatter * _overdispersion(shares)) + _PREDICTIONS
-    if newest.total >= _LEAST_PREDICTIONS and off > limit and not 1 / _ODDS < window.odds / newest.odds < _ODDS:
-        return changed(shares, stretches=(*shares.stretches, now)[-_MOST_STRETCHES:], window=None)
+    if newest.total >= _LEAST_PREDICTIONS and off > limit and not _alike(window, newest):
+        # The first scrape is not held against it: it may make up for one before.
+        suspect = Counted(now.since) if shares.suspect is None else shares.suspect.add(canary, stable)
+        if at - suspect.since <= _LASTING * span:
+            return changed(shares, window=window, suspect=suspect)
+        if (suspect.odds - newest.odds) * (window.odds - newest.odds) <= 0 or _alike(suspect, newest):
+            return changed(shares, window=None, suspect=None)
+        return changed(shares, stretches=(*shares.stretches, suspect)[-_MOST_STRETCHES:], window=None, suspect=None)
     if at - window.since < span:
-        return changed(shares, window=window)
+        return changed(shares, window=window, suspect=None)
     terms, number = shares.terms, shares.number
     if newest.total >= _LEAST_PREDICTIONS and scatter > 0:
         # A change in the middle of a window is no scatter.
@@ -109,6 +121,10 @@ def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: flo
 def unseen(shares: Shares) -> Shares:
     """An arm is missing."""
     return changed(shares, broken=True)
+
+
+def _alike(one: Counted, other: Counted) -> bool:
+    return 1 / _ODDS < one.odds / other.odds < _ODDS
 
 
 def _off(usual: Counted, window: Counted) -> tuple[float, float]:

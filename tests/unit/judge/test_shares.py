@@ -57,6 +57,23 @@ def test_clusters_of_predictions_are_no_change() -> None:
     assert len(found.stretches) <= 3
 
 
+@pytest.mark.parametrize("pods", [1, 2, 4])
+@pytest.mark.parametrize("rate", [20.0, 100.0, 1000.0])
+def test_a_scrape_that_comes_late_is_no_change(rate: float, pods: int) -> None:
+    """A pod's counter stands still for once, and makes up for it with the next scrape."""
+    # Given both arms' pods, each of which is not scraped in one of thirty rounds, never twice in a row
+    chance = np.random.default_rng(6)
+    found, late = Shares(), np.zeros((2, pods))
+    for number in range(2880):
+        made = late + chance.poisson(rate / pods * np.array([[0.2], [0.8]]), (2, pods))
+        missed = (chance.random((2, pods)) < 1 / 30) & (late == 0)
+        late = np.where(missed, made, 0.0)
+        canary, stable = (made - late).sum(axis=1).tolist()
+        found = shared(found, (number + 1) * DT, DT, canary, stable, SPAN)
+    # Then in a day hardly anything is taken for another share
+    assert len(found.stretches) <= 4
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
 def test_an_arm_that_is_missing_is_no_change(seen: list[bool]) -> None:
     """Its next increment is of all the time in between."""
