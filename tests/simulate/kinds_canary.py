@@ -21,6 +21,7 @@ from tests.simulate.losses import (
     BIMODAL,
     BINARY,
     GAMMA,
+    LIGHT_PARETO,
     LOGNORMAL,
     NEAR_CONSTANT,
     PARETO,
@@ -46,6 +47,7 @@ _MEDIUM: Final = Clusters(size=4.0, spread=240.0, variance=0.5)
 _WEB_AND_APP: Final = (Segment("web", 0.7, 0.7, 0.7), Segment("app", 0.3, 0.3, 1.7))
 _MIX_SHIFT: Final = (Segment("web", 0.7, 0.4, 0.7), Segment("app", 0.3, 0.6, 1.7))
 _MILD_MIX: Final = (Segment("web", 0.8, 0.9, 0.75), Segment("app", 0.2, 0.1, 2.0))
+_UNEVEN: Final = (Segment("large", 0.96, 0.96, 1.03), Segment("small", 0.04, 0.04, 0.28))
 _REGIONS: Final = (Segment("north", 0.5, 0.5, 0.8), Segment("south", 0.3, 0.3, 1.0), Segment("west", 0.2, 0.2, 1.5))
 
 # Goals in minutes hang on how many labels a kind has. The rates of these two groups are such that the study's method to
@@ -375,6 +377,21 @@ EXTRA: Final = (
         "narrow-rare", "extra", "such losses, 1.13 x worse by one in ninety that is 12 times as large", _NO_PROMOTION,
         effect=Effect(rare=(0.0113, 12.5)), loss=NEAR_CONSTANT, edge_scale=1.5, rate=1.5, split=((0.0, 0.4),), dt=60.0,
         history=(120, 240),
+    ),
+    Kind(
+        "jump-after-hours", "extra", "1.73 x from the third hour on, 5,000 labels an hour, margin 20 %", _ROLLBACK,
+        effect=Effect(1.73, onset=(2.0, 2.5)), loss=LOGNORMAL, rate=4.0, split=((0.0, 0.3),), segments=_UNEVEN,
+        edge_ratio=1.83, edge_scale=2.2, margin=0.2, slo=1.6, history=(240, 240),
+    ),
+    Kind(
+        "rare-huge", "extra", "1.29 x by one in 240 that is 71 times as large; losses vary little", _ROLLBACK,
+        effect=Effect(rare=(0.0041, 71.0)), loss=LIGHT_PARETO, rate=5.5, split=((0.0, 0.09),), edge_ratio=1.27,
+        edge_scale=0.6, slo=1.6, history=(240, 240),
+    ),
+    Kind(
+        "scrapes-late-large", "extra", "1.65 x, labels after 11 min; one scrape in 20 comes late", _ROLLBACK,
+        effect=Effect(1.65), loss=GAMMA, lag=Lag("exponential", 656.0), rate=14.0, split=((0.0, 0.3),), dt=60.0,
+        history=(60, 60), slo=1.6, faults=Faults(repeated=0.05),
     ),
     Kind(
         "old-labels-mixed", "extra", "labels of a better time before the rollout are still arriving", _NO_ROLLBACK,

@@ -139,6 +139,16 @@ def test_errors_that_are_known_late_are_no_drift_where_stable_loses_traffic(judg
     assert (found.false_retrain.x, found.rolled_back.x) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "minutes"), [("jump-after-hours", 200), ("rare-huge", 700), ("scrapes-late-large", 250)]
+)
+def test_regressions_that_were_held_are_rolled_back(judged: Judged, kind: str, minutes: float) -> None:
+    """A late jump passed for a cluster, rare catastrophes for nothing, and a late scrape for another share."""
+    found = judged(kind, 6)
+    assert found.rolled_back.x == 6
+    assert sorted(found.delays)[3] < minutes
+
+
 @pytest.mark.parametrize("kind", ["sharp-edge-boundary", "two-humps-boundary", "narrow-boundary"])
 def test_what_buckets_misread_breaks_no_promise(judged: Judged, kind: str) -> None:
     found = judged(kind, 8)

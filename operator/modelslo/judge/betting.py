@@ -34,7 +34,6 @@ SUM_BETS: Final = np.array([2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.17, 0.12, 0.0
 _SMALLEST_BEST, _LARGEST_BEST = 1e-4, 0.45
 FLOOR: Final = 0.05
 """What a bet leaves of the wealth at least, whatever the loss."""
-_LEAST_SHARE: Final = 1e-9
 HIGHEST: Final = 700.0
 _LEAST: Final = 1e-300
 _CAP_SHARE, _CAP_SLACK = 1 / 3, 0.75
@@ -116,14 +115,6 @@ class Block:
         return Block(counts, labels[:strata], labels[strata:])
 
 
-@frozen()
-class Events:
-    """Labels of one arm per stratum, and how many of them were bad events."""
-
-    labels: Sequence[float]
-    events: Sequence[float]
-
-
 def log_e(
     bets: Array,
     r: float,
@@ -191,23 +182,6 @@ def _shrunk(bets: Array, more: Array | float, less: Array | float) -> Array:
     """Bets of which no label takes more than 95 %: `more` > 0 is the most that one costs a bet of 1, `less` > 0 one of
     -1."""
     found: Array = np.minimum(np.maximum(bets, (FLOOR - 1) / less), (1 - FLOOR) / more)
-    return found
-
-
-def log_e_of_events(bets: Array, r: float, share: float, canary: Events, stable: Events) -> Array:
-    """The same for 0/1 losses that are 1 with probability `share`, summed over the strata, shape (L,)."""
-    share = max(share, _LEAST_SHARE)  # it fades for as long as there is no event, and any forecast will do
-    gain: list[float] = []
-    counts: list[float] = []
-    more = less = _LEAST
-    for n_c, n_s, k_c, k_s in zip(canary.labels, stable.labels, canary.events, stable.events, strict=True):
-        of_canary = n_s / ((n_s + r * r * n_c) * (r * share))
-        of_stable = -r * n_c / n_s * of_canary
-        worse = of_canary * (1 - r * share), of_canary * -r * share, of_stable * (1 - share), of_stable * -share
-        more, less = max(more, -worse[1], -worse[2]), max(less, worse[0], worse[3])
-        gain += worse
-        counts += k_c, n_c - k_c, k_s, n_s - k_s
-    found: Array = np.log1p(np.multiply.outer(_shrunk(bets, more, less), np.array(gain))).dot(np.array(counts))
     return found
 
 

@@ -6,6 +6,7 @@ when the copy opened. So a copy is nothing but a snapshot.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
 from typing import Final
@@ -15,10 +16,12 @@ import numpy as np
 from modelslo.judge.betting import HIGHEST, Array, Mask, cap_of, log_mean_exp
 from modelslo.judge.frozen import changed, frozen
 from modelslo.judge.scale import Rules, Scale
+from modelslo.judge.tails import Tail
 from modelslo.judge.wagers import Wagers
 
 RESTART_SHARE: Final = 0.2
 TAIL_SHARE: Final = 0.25
+SECOND_TAIL_SHARE: Final = 0.3  # of that, where there are two
 SEGMENT_SHARE: Final = 0.5
 
 
@@ -69,7 +72,7 @@ def e_value(log_e: float) -> float:
 
 def start(scale: Scale, rules: Rules) -> Wealth:
     groups = scale.segments if rules.segments else 0
-    back = [scale.back, *([scale.tail.bets] if scale.tail else []), *([scale.segment_back] * groups)]
+    back = [scale.back, *(bets for tail in scale.tails.each for bets in tail.bets), *([scale.segment_back] * groups)]
     forth = [scale.forth, *([scale.segment_forth] * groups)]
     mass, worse = _padded([one.log_mass for one in (*back, *forth)]), len(back)
     mixed = mass.copy()
@@ -111,11 +114,11 @@ def with_block(wealth: Wealth, scale: Scale, found: Wagers, phi: float, whole: b
 
 def _stacked(wealth: Wealth, scale: Scale, found: Wagers) -> Array:
     """Wagers in the rows of the wealth; a new array."""
-    number, worse, tail, groups = len(scale.back.sizes), wealth.worse, len(found.tail), found.segments.shape[1]
+    number, worse, groups = len(scale.back.sizes), wealth.worse, found.segments.shape[1]
     stacked = np.zeros(wealth.rows.shape)
     stacked[0, :number], stacked[worse, : len(found.mean) - number] = found.mean[:number], found.mean[number:]
-    if tail:
-        stacked[1, :tail] = found.tail
+    tails = found.tails
+    stacked[1 : 1 + len(tails), : tails.shape[1]] = tails
     if groups:
         of_one = len(scale.segment_back.sizes)
         stacked[worse - groups : worse, :of_one] = found.segments[:of_one].T
@@ -123,27 +126,37 @@ def _stacked(wealth: Wealth, scale: Scale, found: Wagers) -> Array:
     return stacked
 
 
-def values(wealth: Wealth, has_tail: bool, needed: Mask | None = None) -> EValues:
+def values(wealth: Wealth, tails: Sequence[Tail], needed: Mask | None = None) -> EValues:
     """The e-values that decide: ln(0.8 E_0 + 0.2 sum_s E_s / (s (s + 1))); copies that are not open yet count 1.
 
     A promotion needs the whole and the `needed` segments, shape (G,); None: all.
     """
     found, closed = log_mean_exp(wealth.rows, wealth.mixed_mass).tolist(), RESTART_SHARE / (wealth.copies + 1)
     back, forth = [log(exp(one) + closed) for one in found[: wealth.worse]], found[wealth.worse :]
-    rollback = _mix(back[0], back[1], TAIL_SHARE) if has_tail else back[0]
-    segments = back[1 + has_tail :]
+    mean, rest = back[0], back[1:]
+    tail, segments = _of_tails(rest, tails)
+    rollback = mean if tail is None else _mix(mean, tail, TAIL_SHARE)
     if segments:
         top = max(segments)
-        mean = sum(exp(one - top) for one in segments) / len(segments)
-        rollback = _mix(rollback, top + log(mean), SEGMENT_SHARE)
+        rollback = _mix(rollback, top + log(sum(exp(one - top) for one in segments) / len(segments)), SEGMENT_SHARE)
     return EValues(
         rollback=rollback,
         promote=min([forth[0], *(e for index, e in enumerate(forth[1:]) if needed is None or needed[index])]),
-        mean=back[0],
-        tail=back[1] if has_tail else None,
+        mean=mean,
+        tail=tail,
         segments_rollback=tuple(segments),
         segments_promote=tuple(forth[1:]),
     )
+
+
+def _of_tails(log_e: list[float], tails: Sequence[Tail]) -> tuple[float | None, list[float]]:
+    """The average over the `tails`, of each the smallest of its e-values, and what is left of `log_e`."""
+    found: float | None = None
+    for tail in tails:
+        number = len(tail.bets)
+        least, log_e = min(log_e[:number]), log_e[number:]
+        found = least if found is None else _mix(found, least, SECOND_TAIL_SHARE)
+    return found, log_e
 
 
 def _mix(first: float, second: float, share: float) -> float:

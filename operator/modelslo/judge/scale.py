@@ -5,11 +5,11 @@ Nothing of it may look at what will be judged: it rests on stable's history alon
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from math import exp, inf, isfinite, log
+from math import isfinite
 from typing import Final
 
 import numpy as np
@@ -19,14 +19,12 @@ from modelslo.judge.betting import Array, Bets, Mask, bets_for, bets_of_sums
 from modelslo.judge.cohorts import Cohorts
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.noise import CV2_UNKNOWN as CV2_UNKNOWN
+from modelslo.judge.tails import Tail, Tails, tails_of
 from modelslo.judge.timing import Tempo
 
 # Of b*/2, b*, 2 b*, 4 b*, measured over fifteen kinds of regression: much larger bets are seldom the best ones.
 MASSES_ROLLBACK: Final = (0.05, 0.2, 0.3, 0.3)
 MASSES_PROMOTE: Final = (0.15, 0.5, 0.15)
-TAIL_SHARE: Final = 0.012
-TAIL_RATIOS: Final = (1.5, 4.0)
-_MOST_LIGHTER: Final = 1.5
 Data = LossData
 MOST_BEYOND: Final = 0.02
 MOST_OFF: Final = 0.3
@@ -72,16 +70,6 @@ class Rules:
         return max(1, len(self.segments)) * max(1, len(self.ages))
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """Losses above the edge of bucket ``cut`` count as bad events; ``share`` of stable's were."""
-
-    cut: int
-    share: float
-    ratio: float
-    bets: Bets
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Scale:
     """Frozen parameters of one rollout. ``pooled`` maps strata of the data to those that are judged (G)."""
@@ -91,7 +79,7 @@ class Scale:
     cv2: float
     forecast: Forecast
     beyond: float  # share of stable's losses above the last edge
-    tail: Tail | None
+    tails: Tails
     back: Bets
     forth: Bets
     segment_back: Bets
@@ -156,7 +144,7 @@ def scale_of(rules: Rules, history: History) -> Scale:
         cv2=cv2,
         forecast=forecast,
         beyond=float(history.buckets[0, -1]) / history.labels if rules.edges and known else 0.0,
-        tail=_tail(rules, history, scores) if rules.edges and rules.tail and known else None,
+        tails=Tails.of(_tails(rules, history, scores) if rules.edges and rules.tail and known else (), len(scores)),
         back=back,
         forth=forth,
         segment_back=segment_back,
@@ -224,42 +212,9 @@ def _cv2(history: History, data: Data, scores: Array) -> float:
     return max(_LEAST_CV2, square / (mean * mean) - 1) if mean > 0 and isfinite(square) else CV2_UNKNOWN
 
 
-def _tail(rules: Rules, history: History, scores: Array) -> Tail | None:
-    """The smallest edge that at most 1.2 % of stable's losses exceed, and not much more of a canary's that is worse by
-    the margin throughout; None where there is none."""
-    counts, labels, r = history.buckets[0], history.labels, 1 + rules.margin
-    above = (labels - np.cumsum(counts)[:-1]).tolist()
-    low, high = TAIL_RATIOS
-    bulk = r * max(history.sound.mean, history.scored_moments(scores)[0])
-    for cut, more in enumerate(above):
-        if more > TAIL_SHARE * labels:
-            continue
-        share = (more + 0.5) / (labels + 1)
-        usual = 1.25 * share ** (-rules.margin / r)
-        # Where a tail is lighter than that of an exponential law, a little worse is much more of it.
-        lighter = 1.25 * _stretched(rules.edges, above, cut, r, bulk)
-        if lighter <= max(high, _MOST_LIGHTER * usual):
-            ratio = max(usual, lighter, low)
-            return Tail(cut, share, ratio, bets_for((1 - share) / share, ratio, MASSES_ROLLBACK))
-    return None
-
-
-def _stretched(edges: Sequence[float], above: Sequence[float], cut: int, r: float, bulk: float) -> float:
-    """How many times as many losses exceed ``edges[cut]`` if all are `r` times as large.
-
-    `above` are those that exceed each edge. Their logarithm is taken for a parabola through the last edges up to that
-    one, where it falls ever faster, else for a straight line. Infinite where that cannot be told: without two lower
-    edges, or where the next lower one is below the `bulk` of the losses, any part of which may be just under the edge.
-    """
-    place = bisect_right(edges, edges[cut] / r, 0, cut)
-    if place < 2 or edges[place - 1] < bulk:
-        return inf
-    high, low, before = edges[cut], edges[place - 1], edges[place - 1] - edges[place - 2]
-    logs = [log(one + 0.5) for one in (above[place - 2], above[place - 1], above[cut])]
-    width, step = high - low, high - high / r
-    slope = (logs[1] - logs[2]) / width
-    bend = (slope - (logs[0] - logs[1]) / before) / (width + before)
-    return exp((slope + max(0.0, bend) * (width - step)) * step)
+def _tails(rules: Rules, history: History, scores: Array) -> tuple[Tail, ...]:
+    mean = max(history.sound.mean, history.scored_moments(scores)[0])
+    return tails_of(rules.edges, history.buckets[0], mean, rules.margin)
 
 
 def _pooled(rules: Rules, history: History) -> Array:

@@ -15,15 +15,16 @@ from modelslo.judge.betting import Array, Mask, row_sums
 from modelslo.judge.blocks import Division, Filling, Pair, pair_of
 from modelslo.judge.contrast import Contrast, Moments
 from modelslo.judge.evalues import EValues, Wealth, start, values, with_block, with_copy
-from modelslo.judge.frozen import changed, frozen
+from modelslo.judge.frozen import changed
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.increments import Delta
 from modelslo.judge.misread import Misread
 from modelslo.judge.noise import Noise
 from modelslo.judge.scale import Data, Rules, Scale, scale_of
 from modelslo.judge.shares import Shares
+from modelslo.judge.tails import TailForecast
 from modelslo.judge.tempering import Tempering, tempering_of
-from modelslo.judge.wagers import Sample, Spread, Wagers, of_tail_alone, wagers
+from modelslo.judge.wagers import Sample, Spread, Wagers, of_tails_alone, wagers
 
 _LEAST_FORECAST: Final = 1e-3
 
@@ -37,7 +38,7 @@ class Trial:
     empty: Filling
     filling: Filling
     forecast: Forecast
-    tail_forecast: TailForecast
+    tail_forecasts: tuple[TailForecast, ...]
     noise: tuple[Noise, Noise]  # of stable and of the canary, without a histogram
     tempering: Tempering
     met: Mask  # strata that have labels, or had some in stable's history
@@ -61,38 +62,19 @@ class Trial:
         return self.whole is not None and self.whole_since is None
 
 
-@frozen()
-class TailForecast:
-    """Share of stable's losses in the tail, of late: fading numbers of labels and of bad events."""
-
-    labels: float = 0.0
-    events: float = 0.0
-
-    @property
-    def share(self) -> float:
-        return self.events / self.labels if self.labels > 0 else float("nan")
-
-    def add(self, labels: float, events: float, keep: float) -> TailForecast:
-        """Takes labels; what was before counts `keep` times."""
-        return TailForecast(self.labels * keep + labels, self.events * keep + events)
-
-
 def trial_of(rules: Rules, history: History) -> Trial:
     """Freezes what the rollout is judged by, from stable's history."""
     scale = scale_of(rules, history)
     squares = scale.data is not Data.SUMS
     none = Sample.empty(scale.strata, len(scale.scores), squares)
-    tail = TailForecast()
-    if scale.tail is not None:
-        labels = min(history.labels, float(scale.forecast.labels.sum()) or history.labels)
-        tail = TailForecast(labels, labels * scale.tail.share)
+    labels = min(history.labels, float(scale.forecast.labels.sum()) or history.labels)
     return Trial(
         scale=scale,
         wealth=start(scale, rules),
         empty=Filling(none, none),
         filling=Filling(none, none),
         forecast=scale.forecast,
-        tail_forecast=tail,
+        tail_forecasts=tuple(TailForecast(labels, labels * tail.share) for tail in scale.tails.each),
         noise=(replace(history.noise, scatters=history.noise.scatters[:1]), Noise()),
         met=scale.served,
         misread=Misread((history.sound.scored, history.sound.total)),
@@ -133,15 +115,15 @@ def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: fl
     scale, canary, stable, chosen = trial.scale, division.canary, division.stable, division.chosen
     histogram = scale.data is Data.HISTOGRAM
     pair, forecast = pair_of(canary, stable, scale.scored_by), _forecast(trial, chosen)
-    next_forecast, next_tail = _forecasts(trial, rules, stable, pair.scored_stable, at - since, chosen)
+    next_forecast, next_tails = _forecasts(trial, rules, stable, pair.scored_stable, at - since, chosen)
     if any(one != one for one in forecast.tolist()):
         # The first labels of a stratum without history only make its forecast.
         known = ~np.isnan(forecast)
         canary, stable, forecast = canary.rows(known), stable.rows(known), forecast[known]
         pair, chosen = pair_of(canary, stable, scale.scored_by), _narrowed(chosen, known)
     usable = _usable(scale, canary, stable)
-    if not len(forecast) or not (usable or scale.tail is not None):
-        return changed(trial, filling=division.rest, forecast=next_forecast, tail_forecast=next_tail)
+    if not len(forecast) or not (usable or scale.tails.each):
+        return changed(trial, filling=division.rest, forecast=next_forecast, tail_forecasts=next_tails)
     phi = trial.tempering.phi
     expected = None if histogram else _expected(trial, phi)
     found = _bet(trial, rules, canary, stable, forecast, chosen, expected, usable)
@@ -154,11 +136,11 @@ def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: fl
         trial,
         filling=division.rest,
         forecast=next_forecast,
-        tail_forecast=next_tail,
+        tail_forecasts=next_tails,
         wealth=wealth,
         began=began,
         closed=at if usable else trial.closed,
-        e=values(wealth, scale.tail is not None, met if scale.cohorts is None else scale.cohorts.of_segments(met)),
+        e=values(wealth, scale.tails.each, met if scale.cohorts is None else scale.cohorts.of_segments(met)),
         met=met,
         whole=trial.whole.add(pair) if trial.whole is not None and whole and usable else trial.whole,
         contrast=trial.contrast.add(pair) if usable else trial.contrast,
@@ -183,17 +165,17 @@ def _bet(
 ) -> Wagers:
     """ln e of the block for every segment that is judged, 0 for those that are not among the `chosen` strata."""
     scale, segments = trial.scale, bool(rules.segments)
+    shares, read = [one.share for one in trial.tail_forecasts], trial.misread.ratio(scale.r)
     if not usable:
-        return of_tail_alone(scale, canary, stable, trial.tail_forecast.share)
+        return of_tails_alone(scale, canary, stable, shares)
     groups = None if scale.cohorts is None else scale.cohorts.groups(chosen)
-    share, read = trial.tail_forecast.share, trial.misread.ratio(scale.r)
-    found = wagers(scale, canary, stable, forecast, share, read, expected, segments, groups)
+    found = wagers(scale, canary, stable, forecast, shares, read, expected, segments, groups)
     present = chosen if groups is None else groups.present
     if not segments or present is None:
         return found
     wide = np.zeros((found.segments.shape[0], scale.segments))
     wide[:, present] = found.segments
-    return Wagers(found.mean, found.tail, wide)
+    return Wagers(found.mean, found.tails, wide)
 
 
 def _misread(trial: Trial, rules: Rules, pair: Pair, at: float) -> Misread:
@@ -268,22 +250,23 @@ def _tempered(trial: Trial, pair: Pair, expected: Spread | None, at: float) -> T
 def forecasted(trial: Trial, rules: Rules, stable: Sample, elapsed: float) -> Trial:
     """Stable's labels that are behind us make the forecast for what comes."""
     scored = stable.scored(trial.scale.scored_by)
-    forecast, tail = _forecasts(trial, rules, stable, scored, elapsed, None)
-    return changed(trial, forecast=forecast, tail_forecast=tail)
+    forecast, tails = _forecasts(trial, rules, stable, scored, elapsed, None)
+    return changed(trial, forecast=forecast, tail_forecasts=tails)
 
 
 def _forecasts(
     trial: Trial, rules: Rules, stable: Sample, total: Array, elapsed: float, chosen: Mask | None
-) -> tuple[Forecast, TailForecast]:
-    """Of the mean and of the tail, with stable's labels in the `chosen` strata, None: all, and the `total` of their
+) -> tuple[Forecast, tuple[TailForecast, ...]]:
+    """Of the mean and of the tails, with stable's labels in the `chosen` strata, None: all, and the `total` of their
     losses, as they are scored."""
     scale, memory, labels = trial.scale, rules.tempo.forecast, stable.count
     if chosen is not None:
         wide_labels, wide_total = np.zeros(len(chosen)), np.zeros(len(chosen))
         wide_labels[chosen], wide_total[chosen] = labels, total
         labels, total = wide_labels, wide_total
-    tail = trial.tail_forecast
-    if scale.tail is not None:
-        events = float(row_sums(row_sums(stable.buckets[:, scale.tail.cut + 1 :])))
-        tail = tail.add(sum(labels.tolist()), events, exp(-max(0.0, elapsed) / memory))
-    return trial.forecast.add(labels, total, elapsed, memory), tail
+    tails = trial.tail_forecasts
+    if tails:
+        events = row_sums(scale.tails.events(stable.buckets).T).tolist()
+        number, keep = sum(labels.tolist()), exp(-max(0.0, elapsed) / memory)
+        tails = tuple(before.add(number, more, keep) for before, more in zip(tails, events, strict=True))
+    return trial.forecast.add(labels, total, elapsed, memory), tails

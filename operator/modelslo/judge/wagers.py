@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import log
 from typing import Final
 
@@ -11,19 +11,17 @@ import numpy as np
 from modelslo.judge.betting import (
     Array,
     Block,
-    Events,
     Mask,
     log_e,
     log_e_of_all,
     log_e_of_contrast,
-    log_e_of_events,
     row_sums,
 )
 from modelslo.judge.cohorts import Groups
 from modelslo.judge.frozen import frozen
 from modelslo.judge.scale import Data, Scale
 
-_NOTHING: Final = np.zeros(0)
+_NO_TAILS: Final = np.zeros((0, 0))
 _NO_SEGMENTS: Final = np.zeros((0, 0))
 _LARGEST: Final = 1.0  # standard errors by which a contrast is multiplied at most
 _MOST: Final = 3.0  # where a contrast is worth most
@@ -79,10 +77,12 @@ class Sample:
 
 @frozen(eq=False)
 class Wagers:
-    """ln e of a block, not tempered or capped. ``mean`` (L,) and ``segments`` (L', G'): first worse, then not worse."""
+    """ln e of a block, not tempered or capped. ``mean`` (L,) and ``segments`` (L', G'): first worse, then not worse;
+    ``tails``
+    (R, L): of bad events, a row for each thing that is tolerated."""
 
     mean: Array
-    tail: Array
+    tails: Array
     segments: Array
 
 
@@ -101,16 +101,16 @@ def wagers(
     canary: Sample,
     stable: Sample,
     forecast: Array,
-    tail_forecast: float,
+    tail_forecasts: Sequence[float],
     r: float,
     spread: Spread | None,
     segments: bool,
     groups: Groups | None = None,
 ) -> Wagers:
-    """ln e of a block. `forecast` (G,) and `tail_forecast`: stable's mean and tail share before it. `r`: the tolerated
-    ratio as buckets read it (:mod:`modelslo.judge.misread`). `spread` is needed where there is no histogram, and `r` is
-    not. `groups`: what segment each stratum is of, None: each is one."""
-    tail = _of_tail(scale, canary, stable, tail_forecast)
+    """ln e of a block. `forecast` (G,) and `tail_forecasts`: stable's mean, and its share of each tail, before it. `r`:
+    the tolerated ratio as buckets read it (:mod:`modelslo.judge.misread`). `spread` is needed where there is no
+    histogram, and `r` is not. `groups`: what segment each stratum is of, None: each is one."""
+    tails = _of_tails(scale, canary, stable, tail_forecasts)
     overall = _overall(canary, stable, forecast)
     of_segment, added = _segmented(canary, stable, forecast, groups) if segments else (forecast, None)
     found = _NO_SEGMENTS
@@ -123,30 +123,26 @@ def wagers(
             bets, ratio = scale.segment_signed, scale.segment_r
             found = log_e(bets, ratio, scale.scores, forecast, of_segment, block, within)
             found = found if added is None else added(found)
-        return Wagers(mean, tail, found)
+        return Wagers(mean, tails, found)
     assert spread is not None
     arms, overalls = (canary, stable, forecast), np.full(len(forecast), overall)
     mean = _of_moments(scale.signed, scale.r, *arms, overalls, spread, _whole)[:, 0]
     if segments:
         found = _of_moments(scale.segment_signed, scale.segment_r, *arms, of_segment, spread, added)
-    return Wagers(mean, tail, found)
+    return Wagers(mean, tails, found)
 
 
-def of_tail_alone(scale: Scale, canary: Sample, stable: Sample, tail_forecast: float) -> Wagers:
+def of_tails_alone(scale: Scale, canary: Sample, stable: Sample, tail_forecasts: Sequence[float]) -> Wagers:
     """ln e of a block whose sums are no numbers, without a histogram that is judged by: large losses are counted."""
     segments = np.zeros((len(scale.segment_signed), 0))
-    return Wagers(np.zeros(len(scale.signed)), _of_tail(scale, canary, stable, tail_forecast), segments)
+    return Wagers(np.zeros(len(scale.signed)), _of_tails(scale, canary, stable, tail_forecasts), segments)
 
 
-def _of_tail(scale: Scale, canary: Sample, stable: Sample, share: float) -> Array:
-    """ln e of bad events per bet, shape (L,), none where they are not told; `share` of stable's losses, by forecast."""
-    if scale.tail is None:
-        return _NOTHING
-    cut = scale.tail.cut + 1
-    of_canary, of_stable = (
-        Events(one.count.tolist(), row_sums(one.buckets[:, cut:]).tolist()) for one in (canary, stable)
-    )
-    return log_e_of_events(scale.tail.bets.sizes, scale.tail.ratio, share, of_canary, of_stable)
+def _of_tails(scale: Scale, canary: Sample, stable: Sample, shares: Sequence[float]) -> Array:
+    """ln e of bad events; `shares` of stable's losses, by forecast."""
+    if not scale.tails.each:
+        return _NO_TAILS
+    return scale.tails.log_e((canary.count, canary.buckets), (stable.count, stable.buckets), shares)
 
 
 def _whole(values: Array) -> Array:

@@ -71,11 +71,11 @@ def test_a_segment_is_to_its_ages_what_the_whole_is_to_all(change: dict[str, obj
     forecast = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     groups = scale.cohorts.groups(np.array([True, False, True, True, True, True]))
     # When a block is bet on
-    found = wagers(scale, canary, stable, forecast, 0.01, scale.r, SPREAD, True, groups)
+    found = wagers(scale, canary, stable, forecast, (), scale.r, SPREAD, True, groups)
     # Then each segment has what it would have as the only one
     for number, rows in enumerate(([0, 1], [2, 3, 4])):
         mine = np.isin(np.arange(5), rows)
-        alone = wagers(scale, canary.rows(mine), stable.rows(mine), forecast[mine], 0.01, scale.r, SPREAD, False)
+        alone = wagers(scale, canary.rows(mine), stable.rows(mine), forecast[mine], (), scale.r, SPREAD, False)
         assert found.segments[:, number] == pytest.approx(alone.mean, rel=1e-9)
 
 
@@ -85,8 +85,8 @@ def test_strata_of_one_age_are_bet_on_as_segments_are() -> None:
     arms = drawn(chance, [10, 20], [1.0, 2.0]), drawn(chance, [30, 20], [1.0, 2.0])
     forecast, scale = np.array([1.0, 2.0]), scale_of(aged, History())
     assert scale.cohorts is not None
-    found = wagers(scale, *arms, forecast, 0.01, scale.r, SPREAD, True, scale.cohorts.groups(None))
-    expected = wagers(scale_of(plain, History()), *arms, forecast, 0.01, scale.r, SPREAD, True)
+    found = wagers(scale, *arms, forecast, (), scale.r, SPREAD, True, scale.cohorts.groups(None))
+    expected = wagers(scale_of(plain, History()), *arms, forecast, (), scale.r, SPREAD, True)
     assert found.segments == pytest.approx(expected.segments)
     assert found.mean == pytest.approx(expected.mean)
 
@@ -112,7 +112,7 @@ def test_no_bet_gains_where_ages_differ_and_their_average_is_at_the_margin(sign:
         canary, stable = (
             Sample(n.astype(float), np.zeros(4), None, draw(chance, n, law)) for n, law in ((n_c, law_c), (n_s, law_s))
         )
-        found = wagers(scale, canary, stable, forecast, 0.01, scale.r, SPREAD, True, scale.cohorts.groups(None))
+        found = wagers(scale, canary, stable, forecast, (), scale.r, SPREAD, True, scale.cohorts.groups(None))
         e.append(np.concatenate((found.mean[:, None], found.segments), axis=1))
     # Then no e-value is above one on average, whole or segment, whatever the bet and the forecast
     values = np.exp(np.array(e))

@@ -29,7 +29,7 @@ HISTORIES = {rules: history_of(rules) for rules in (PLAIN, NAMED)}
 
 def scale_for(rules: Rules, tail: bool = True) -> Scale:
     scale = scale_of(rules if tail else rules_of(segments=rules.segments, tail=False), HISTORIES[rules])
-    assert (scale.tail is not None) == tail
+    assert [len(one.bets) for one in scale.tails.each] == ([1, 2] if tail else [])
     return scale
 
 
@@ -38,7 +38,7 @@ def drawn(scale: Scale, rules: Rules, chance: np.random.Generator, size: float =
     groups = scale.strata if rules.segments else 0
     return Wagers(
         chance.normal(0, size, len(scale.signed)),
-        chance.normal(0, size, len(scale.tail.bets.sizes) if scale.tail else 0),
+        chance.normal(0, size, scale.tails.sizes.shape),
         chance.normal(0, size, (len(scale.segment_signed) if groups else 0, groups)),
     )
 
@@ -80,12 +80,17 @@ def test_copies_as_one_number_are_what_explicit_copies_would_be(
     # When every process is computed copy by copy
     cap, number = cap_of(rules.alpha), len(scale.back.sizes)
     means = [np.minimum(one.mean[:number] / phi, cap) for one in taken]
-    found = values(wealth, tail)
+    found = values(wealth, scale.tails.each)
     # Then that is the same
     assert found.mean == pytest.approx(naively(scale.back, means, opened), abs=1e-9)
-    if scale.tail is not None:
-        tails = [np.minimum(one.tail / phi, cap) for one in taken]
-        assert found.tail == pytest.approx(naively(scale.tail.bets, tails, opened), abs=1e-9)
+    if tail:
+        (large,), catastrophes = (one.bets for one in scale.tails.each)
+        first, *others = (
+            naively(bets, [np.minimum(one.tails[row] / phi, cap) for one in taken], opened)
+            for row, bets in enumerate((large, *catastrophes))
+        )
+        # Catastrophes are both more often than stable's and more often than matters
+        assert found.tail == pytest.approx(log(0.7 * exp(first) + 0.3 * exp(min(others))), abs=1e-9)
     number = len(scale.segment_back.sizes)
     for group, e in enumerate(found.segments_rollback):
         gains = [np.minimum(one.segments[:number, group] / phi, cap) for one in taken]
@@ -104,7 +109,7 @@ def test_mean_tail_and_segments_are_averaged_to_roll_back_and_all_are_needed_to_
         not_worse = not_worse + np.minimum(one.mean[len(scale.back.sizes) :], cap_of(NAMED.beta))
         wealth = with_block(wealth, scale, one, 1.0)
         wealth = with_copy(wealth) if number < copies else wealth
-    e = values(wealth, True)
+    e = values(wealth, scale.tails.each)
     assert e.tail is not None
     core = 0.75 * exp(e.mean) + 0.25 * exp(e.tail)
     mean_of_segments = sum(exp(one) for one in e.segments_rollback) / len(SEGMENTS)
@@ -119,7 +124,7 @@ def test_without_evidence_every_e_value_is_one() -> None:
         scale = scale_for(rules, tail)
         wealth = start(scale, rules)
         for copies in range(3):
-            e = values(wealth, tail)
+            e = values(wealth, scale.tails.each)
             logs = (e.rollback, e.promote, e.mean, e.tail or 0.0, *e.segments_rollback, *e.segments_promote)
             assert logs == pytest.approx([0.0] * len(logs), abs=1e-12), copies
             wealth = with_copy(wealth)
@@ -150,14 +155,13 @@ def test_one_block_however_bad_does_not_roll_back_and_four_do_not_promote(rate: 
     rules = rules_of(alpha=rate, beta=rate, segments=SEGMENTS if named else ())
     scale = scale_for(NAMED if named else PLAIN)
     groups = len(SEGMENTS) if named else 0
-    assert scale.tail is not None
     poison = Wagers(
         np.full(len(scale.signed), 1e9),
-        np.full(len(scale.tail.bets.sizes), 1e9),
+        np.full(scale.tails.sizes.shape, 1e9),
         np.full((len(scale.segment_signed) if named else 0, groups), 1e9),
     )
     wealth, needed = with_copy(start(scale, rules)), 0
-    while values(wealth, True).rollback < log(1 / rate):
+    while values(wealth, scale.tails.each).rollback < log(1 / rate):
         wealth, needed = with_block(wealth, scale, poison, 1.0), needed + 1
     assert 2 <= needed <= 3
 
@@ -165,16 +169,15 @@ def test_one_block_however_bad_does_not_roll_back_and_four_do_not_promote(rate: 
 def test_wealth_that_was_lost_can_be_regained_by_a_copy() -> None:
     """A regression after a long clean start: the first process is ruined, a later copy is not."""
     scale = scale_for(PLAIN, False)
-    nothing = np.zeros(0), np.zeros((0, 0))
-    bad, good = Wagers(np.full(len(scale.signed), -1e4), *nothing), Wagers(np.full(len(scale.signed), 1.0), *nothing)
+    bad, good = (Wagers(np.full(len(scale.signed), gain), *[np.zeros((0, 0))] * 2) for gain in (-1e4, 1.0))
     wealth = start(scale, PLAIN)
     for _ in range(5):
         wealth = with_copy(with_block(wealth, scale, bad, 1.0))
-    ruined = values(wealth, False).rollback
+    ruined = values(wealth, ()).rollback
     assert log(0.2 / 6) - 1e-9 <= ruined < 0
     for _ in range(12):
         wealth = with_block(wealth, scale, good, 1.0)
-    assert values(wealth, False).rollback > log(20)
+    assert values(wealth, ()).rollback > log(20)
 
 
 def test_a_month_of_losses_and_a_month_of_gains_stay_numbers() -> None:
@@ -185,8 +188,8 @@ def test_a_month_of_losses_and_a_month_of_gains_stay_numbers() -> None:
         wealth = start(scale, NAMED)
         for number in range(600):
             found = drawn(scale, NAMED, chance)
-            huge = Wagers(found.mean + size, found.tail + size, found.segments + size)
+            huge = Wagers(found.mean + size, found.tails + size, found.segments + size)
             wealth = with_block(wealth if number % 3 else with_copy(wealth), scale, huge, 1.0)
-            e = values(wealth, True)
+            e = values(wealth, scale.tails.each)
             assert np.isfinite([e.rollback, e.promote, e.mean, e.tail or 0.0, *e.segments_rollback]).all()
     assert e.rollback > log(20)

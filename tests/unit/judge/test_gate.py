@@ -200,9 +200,9 @@ def test_a_block_is_tempered_by_what_was_known_before_it() -> None:
         canary, stable = (
             Sample(delta.count[:1], delta.total[:1], None, delta.buckets[:1]) for delta in (step.canary, step.stable)
         )
-        tail = before.tail_forecast.share
+        shares = [one.share for one in before.tail_forecasts]
         found = wagers(
-            before.scale, canary, stable, before.forecast.mean, tail, before.scale.r, Spread(1.0, 1.0, 1.0), False
+            before.scale, canary, stable, before.forecast.mean, shares, before.scale.r, Spread(1.0, 1.0, 1.0), False
         )
         number = len(before.scale.back.sizes)
         gained = (rollout.trial.wealth.back - before.wealth.back)[0, :number]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
-from modelslo.judge.betting import Array
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.scale import CV2_UNKNOWN, MASSES_PROMOTE, MASSES_ROLLBACK, Data, Rules, data_of, scale_of, scores_of
-from modelslo.judge.verdict import GateVerdict
-from tests.unit.judge.series import EDGES, HOLDS, Constant, Narrow, Rollout, rules_of
+from tests.unit.judge.series import HOLDS, Narrow, Rollout, rules_of
 
 
 def history(rules: Rules, mean: float = 1.0, scrapes: int = 120) -> History:
@@ -60,7 +56,7 @@ def test_losses_that_vary_less_than_their_buckets_are_wide_are_judged_by_squares
     # One version is read right enough
     assert data_of(rules, found) is Data.HISTOGRAM
     # What is far too large is counted by the buckets all the same
-    assert scale_of(rules, found).tail is not None
+    assert scale_of(rules, found).tails.each
 
 
 @pytest.mark.parametrize("rate", [0.002, 0.01, 0.04, 0.2])
@@ -85,7 +81,7 @@ def test_without_buckets_the_best_of_the_rest_is_used() -> None:
 
 def test_without_history_the_defaults_of_the_study_hold() -> None:
     scale = scale_of(rules_of(), History())
-    assert (scale.data, scale.cv2, scale.tail) == (Data.HISTOGRAM, CV2_UNKNOWN, None)
+    assert (scale.data, scale.cv2, scale.tails.each) == (Data.HISTOGRAM, CV2_UNKNOWN, ())
     assert np.isnan(scale.forecast.mean).all()
 
 
@@ -101,66 +97,6 @@ def test_history_gives_the_dispersion_the_forecast_and_the_prior_masses() -> Non
     assert np.exp(scale.forth.log_mass[:3]) == pytest.approx(MASSES_PROMOTE)
     # Bets on "not worse" are those with a minus
     assert scale.signed.tolist() == [*scale.back.sizes, *-scale.forth.sizes]
-
-
-@pytest.mark.parametrize("margin", [0.05, 0.1, 0.5])
-def test_the_tail_begins_where_at_most_a_hundredth_of_stables_losses_are(margin: float) -> None:
-    """Section 4.5: the smallest edge that at most 1.2 % exceed, and the growth that an allowed rescaling explains."""
-    rules = rules_of(margin=margin)
-    found = history(rules)
-    tail = scale_of(rules, found).tail
-    assert tail is not None
-    above = {cut: found.buckets[0, cut + 1 :].sum() / found.labels for cut in range(len(EDGES))}
-    assert above[tail.cut] <= 0.012 < above[tail.cut - 1]
-    assert tail.share == pytest.approx(above[tail.cut], abs=1 / found.labels)
-    usual = max(1.5, 1.25 * tail.share ** (-margin / (1 + margin)))
-    assert usual <= tail.ratio <= 1.3 * usual
-
-
-@pytest.mark.parametrize("edge", [0.7, 0.85, 1.0, 1.2])
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda rng: rng.standard_exponential(20_000),
-        lambda rng: rng.standard_gamma(3.0, 20_000) / 3.0,
-        lambda rng: rng.standard_gamma(25.0, 20_000) / 25.0,
-        lambda rng: rng.standard_gamma(100.0, 20_000) / 100.0,
-        lambda rng: rng.standard_gamma(25.0, 20_000) / 25.0 * np.where(rng.random(20_000) < 0.2, 3.4, 0.4),
-        lambda rng: np.exp(rng.standard_normal(20_000) - 0.5),
-        lambda rng: (1 + rng.pareto(2.5, 20_000)) * 0.6,
-    ],
-    ids=["exponential", "gamma 3", "gamma 25", "gamma 100", "two humps", "lognormal", "pareto"],
-)
-def test_a_canary_worse_by_the_margin_has_no_more_of_the_tail_than_is_tolerated(
-    draw: Callable[[np.random.Generator], Array], edge: float
-) -> None:
-    """A light tail is left behind within the margin: an edge beyond it is taken."""
-    # Given stable's history, and the same losses a tenth larger
-    rules = rules_of(edges=tuple(edge * 1.9**k for k in range(-6, 8)))
-    rollout, rng = Rollout(rules, history=0), np.random.default_rng(3)
-    rollout.started = False
-    for _ in range(5):
-        rollout.now += 30.0
-        rollout.stable.serve(draw(rng))
-        rollout.look()
-    tail = scale_of(rules, rollout.gate.history).tail
-    worse = 1.1 * draw(np.random.default_rng(4))
-    # Then what exceeds the edge is within what is tolerated
-    assert tail is not None
-    assert (worse > rules.edges[tail.cut]).mean() <= 1.1 * tail.ratio * tail.share
-
-
-@pytest.mark.parametrize("squares", [True, False])
-@pytest.mark.parametrize("history", [3, 120])
-@pytest.mark.parametrize(
-    "edges", [(1.0, 2.0, 5.0, 10.0), (0.5, 1.0, 2.0, 4.0, 8.0), (0.33, 1.0, 3.0, 9.0), EDGES], ids=str
-)
-def test_losses_just_below_an_edge_have_no_tail_there(edges: tuple[float, ...], history: int, squares: bool) -> None:
-    """A little more of all of them is much more above the edge, and no catastrophe."""
-    rollout = Constant(rules_of(edges=edges, has_squares=squares), history=history, mean=0.9)
-    found = rollout.run(240, 1.05)
-    assert GateVerdict.ROLLBACK not in found
-    assert rollout.e.tail is None or rollout.e.tail < 1
 
 
 def test_a_last_edge_of_zero_tells_no_losses_apart() -> None:
@@ -180,13 +116,6 @@ def test_one_nan_of_stable_does_not_hide_that_its_losses_are_narrow() -> None:
     rollout.stable.squares[:] = 1e6
     rollout.run(20, n_c=0)
     assert scale_of(rules, rollout.gate.history).data is Data.SQUARES
-
-
-def test_there_is_no_tail_where_only_means_matter_or_none_can_be_seen() -> None:
-    rules = rules_of(tail=False)
-    assert scale_of(rules, history(rules)).tail is None
-    coin = rules_of(edges=(0.0, 0.5))
-    assert scale_of(coin, history(coin)).tail is None
 
 
 def test_segments_with_less_than_a_hundredth_of_the_traffic_are_judged_together() -> None:

@@ -60,7 +60,7 @@ def scale_for(cv2: float, squares: bool) -> Scale:
 
 def bet(scale: Scale, canary: Sample, stable: Sample, cv2: float, phi: float = 1.0, mean: float = 1.0) -> Wagers:
     forecast = np.full(len(canary.count), mean)
-    return wagers(scale, canary, stable, forecast, 0.0, scale.r, Spread(cv2, cv2, phi), True)
+    return wagers(scale, canary, stable, forecast, (), scale.r, Spread(cv2, cv2, phi), True)
 
 
 @pytest.mark.parametrize("squares", [False, True])

@@ -58,9 +58,9 @@ def decided(
         )
         if look % 25 == 24 and wealth.copies < 40:
             wealth = with_copy(wealth)
-        wealth = with_block(wealth, scale, Wagers(nothing, np.zeros(0), found), 1.0)
+        wealth = with_block(wealth, scale, Wagers(nothing, np.zeros((0, 0)), found), 1.0)
         forecast = forecast.add(stable.sum(axis=1), stable @ scale.scores, 30.0, 3600.0)
-        e = values(wealth, has_tail=False)
+        e = values(wealth, ())
         back, forth = np.maximum(back, e.segments_rollback), np.maximum(forth, e.segments_promote)
     enough = log(1 / RATE)
     return (back >= enough).reshape(-1, streams), (forth >= enough).reshape(-1, streams)

@@ -43,7 +43,7 @@ def found(
     scale: Scale, canary: Sample, stable: Sample, variance: float = MEAN * MEAN, forecast: Array = FORECAST
 ) -> Wagers:
     cv2 = variance / float(forecast[0]) ** 2
-    return wagers(scale, canary, stable, forecast, 0.01, scale.r, Spread(cv2, cv2, 1.0), segments=False)
+    return wagers(scale, canary, stable, forecast, (), scale.r, Spread(cv2, cv2, 1.0), segments=False)
 
 
 def drawn(chance: np.random.Generator, law: str, n: int) -> Array:
@@ -147,7 +147,7 @@ def test_strata_are_added_and_each_segment_is_bet_on_by_itself() -> None:
     forecast = np.array([3.0, 6.0])
     nothing = np.zeros(2)
     arms = Sample(canary.sum(axis=1), nothing, None, canary), Sample(stable.sum(axis=1), nothing, None, stable)
-    one = wagers(scale, *arms, forecast, 0.01, scale.r, Spread(1.0, 1.0, 1.0), segments=True)
+    one = wagers(scale, *arms, forecast, (), scale.r, Spread(1.0, 1.0, 1.0), segments=True)
     for group in range(2):
         alone = Block.of(canary[group : group + 1], stable[group : group + 1])
         mine = forecast[group : group + 1]
