@@ -76,6 +76,14 @@ def bets_of_sums(cv2: float, r: float, worse: bool) -> Bets:
     return Bets(np.array(sizes) * (r * margin / (cv2 + margin * margin / 3)), np.log(np.array(masses)))
 
 
+def with_smaller(bets: Bets, octaves: int, share: float) -> Bets:
+    """With so many more, each half of the next, that have `share` of the mass: for losses that may vary far more than
+    those that the bets were made for."""
+    smaller = bets.sizes[0] * 2.0 ** np.arange(-octaves, 0)
+    mass = np.full(octaves, log(share / octaves))
+    return Bets(np.concatenate((smaller, bets.sizes)), np.concatenate((mass, bets.log_mass + log(1 - share))))
+
+
 def even_bets(sizes: Array) -> Bets:
     """The same mass on each."""
     return Bets(sizes, np.full(len(sizes), -log(len(sizes))))

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from modelslo.api.status import LossData
-from modelslo.judge.betting import Array, Bets, Mask, bets_for, bets_of_sums
+from modelslo.judge.betting import Array, Bets, Mask, bets_for, bets_of_sums, with_smaller
 from modelslo.judge.cohorts import Cohorts
 from modelslo.judge.history import Forecast, History
 from modelslo.judge.noise import CV2_UNKNOWN as CV2_UNKNOWN
@@ -32,6 +32,9 @@ NARROW: Final = 0.4
 """Standard deviation over width, below which buckets misread the mean by half a point and more."""
 _LEAST_ABOUT: Final = 0.25
 _LEAST_CV2: Final = 1e-6
+# Without history: up to a squared coefficient of variation of 128, as of errors of which there is one in 130.
+_UNKNOWN_OCTAVES: Final = 5
+_UNKNOWN_SHARE: Final = 0.3
 SMALLEST_SEGMENT: Final = 0.01
 _LEAST_HISTORY: Final = 50.0
 _BEYOND_LAST_EDGE: Final = 1.25
@@ -133,8 +136,10 @@ def scale_of(rules: Rules, history: History) -> Scale:
 
     def bets(ratio: float, worse: bool) -> Bets:
         if data is not Data.HISTOGRAM:
-            return bets_of_sums(cv2, ratio, worse)
-        return bets_for(cv2, ratio, MASSES_ROLLBACK if worse else MASSES_PROMOTE)
+            found = bets_of_sums(cv2, ratio, worse)
+        else:
+            found = bets_for(cv2, ratio, MASSES_ROLLBACK if worse else MASSES_PROMOTE)
+        return with_smaller(found, _UNKNOWN_OCTAVES, _UNKNOWN_SHARE) if cv2 == CV2_UNKNOWN else found
 
     back, forth = bets(r, True), bets(r, False)
     segment_back, segment_forth = bets(segment_r, True), bets(segment_r, False)

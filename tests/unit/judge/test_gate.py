@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 import pytest
 
-from modelslo.judge.betting import cap_of, log_mean_exp
+from modelslo.judge.betting import Array, cap_of, log_mean_exp
 from modelslo.judge.frozen import changed
 from modelslo.judge.gate import advance
 from modelslo.judge.trial import Trial
@@ -151,6 +151,28 @@ def test_a_canary_whose_raw_losses_are_worse_is_not_promoted() -> None:
         rollout.canary.serve([1e5])
         found.append(rollout.look())
     assert rollout.e.promote >= ENOUGH
+    assert GateVerdict.PROMOTE not in found
+
+
+class Wide(Rollout):
+    """Losses of mean one with a squared coefficient of variation of twelve."""
+
+    def draw(self, n: int, arm: str = "stable") -> Array:
+        chance = self._of_stable if arm == "stable" else self._of_canary
+        return chance.lognormal(-1.28, 1.6, n)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"edges": ()}, {"edges": (), "has_squares": False}],
+    ids=["buckets", "squares", "sums"],
+)
+@pytest.mark.parametrize("history", [0, 120])
+def test_losses_that_vary_much_are_told_apart_without_history_too(history: int, change: dict[str, object]) -> None:
+    """Nothing tells then how much they vary, and bets that are made for less lose all."""
+    rollout = Wide(rules_of(margin=0.3, **change), history=history)
+    found = rollout.run(8 * HOUR, 1.6, n_s=60, n_c=30)
+    assert GateVerdict.ROLLBACK in found
     assert GateVerdict.PROMOTE not in found
 
 
