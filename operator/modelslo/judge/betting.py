@@ -47,14 +47,19 @@ class Bets:
     log_mass: Array
 
 
+def best_bet(cv2: float, r: float) -> float:
+    """b* = r m / (CV^2 + m^2), the bet that is best at "no effect" (section 4.3); `r` = 1 + m."""
+    margin = r - 1
+    return r * margin / (cv2 + margin * margin)
+
+
 def bets_for(cv2: float, r: float, masses: Sequence[float]) -> Bets:
-    """Grid of octaves around the bet that is best at "no effect", b* = r m / (CV^2 + m^2) (section 4.3).
+    """Grid of octaves around :func:`best_bet`.
 
     `cv2` is the squared coefficient of variation of stable's bucketed loss, `r` = 1 + m the tolerated ratio. `masses`
     are those of b*/2, b*, 2 b* and so on; what they leave of one is spread over the larger bets.
     """
-    margin = r - 1
-    best = min(max(r * margin / (cv2 + margin * margin), _SMALLEST_BEST), _LARGEST_BEST)
+    best = min(max(best_bet(cv2, r), _SMALLEST_BEST), _LARGEST_BEST)
     sizes = [best / 2, best]
     while sizes[-1] * 2 < LARGEST_BET:
         sizes.append(sizes[-1] * 2)

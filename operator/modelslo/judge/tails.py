@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from modelslo.judge.betting import FLOOR, LARGEST_BET, Array, Bets, row_sums
+from modelslo.judge.betting import FLOOR, LARGEST_BET, Array, Bets, best_bet, row_sums
 from modelslo.judge.frozen import frozen
 
 LARGE_SHARE: Final = 0.012
@@ -182,8 +182,7 @@ def _catastrophes(
 
 def _bets(share: float, ratio: float) -> Bets:
     """Octaves around the best bet at "no effect" (section 4.3), up to those for sixteen times what is tolerated."""
-    more = ratio - 1
-    best = ratio * more / ((1 - share) / share + more * more)
+    best = best_bet((1 - share) / share, ratio)
     return Bets(np.minimum(best * _OCTAVES, LARGEST_BET), np.log(_MASSES))
 
 

@@ -78,8 +78,7 @@ class Sample:
 @frozen(eq=False)
 class Wagers:
     """ln e of a block, not tempered or capped. ``mean`` (L,) and ``segments`` (L', G'): first worse, then not worse;
-    ``tails``
-    (R, L): of bad events, a row for each thing that is tolerated."""
+    ``tails`` (R, L): of bad events, a row for each thing that is tolerated."""
 
     mean: Array
     tails: Array
