@@ -394,6 +394,10 @@ EXTRA: Final = (
         history=(60, 60), slo=1.6, faults=Faults(repeated=0.05),
     ),
     Kind(
+        "rare-errors-new", "extra", "0/1 losses, one in 87, no change, no history", _NO_ROLLBACK,
+        loss=BINARY, typical=0.0115, rate=1.2, split=((0.0, 0.2),), history=(0, 0), slo=1.6,
+    ),
+    Kind(
         "old-labels-mixed", "extra", "labels of a better time before the rollout are still arriving", _NO_ROLLBACK,
         lag=Lag("exponential", 1800.0), rate=2.0, split=((0.0, 0.25),), history=(480, 480),
         incidents=(Passing(at=(-3.0, -2.5), minutes=(150.0, 150.0), factor=(0.6, 0.7)),), slo=1.4,

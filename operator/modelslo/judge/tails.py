@@ -81,22 +81,20 @@ class Tails:
         """
         arms = list(zip(canary[0].tolist(), stable[0].tolist(), strict=True))
         events = list(zip(self.events(canary[1]).tolist(), self.events(stable[1]).tolist(), strict=True))
-        gains, counts, most = [], [], []
+        rows = []
         for place, (tail, share) in enumerate(zip(self.each, shares, strict=True)):
-            gain, cost = _gains(tail.ratio, max(share, _LEAST_SHARE), arms)
-            counted: list[float] = []
+            gains, cost = _gains(tail.ratio, max(share, _LEAST_SHARE), arms)
+            counts: list[float] = []
             for (n_c, n_s), (k_c, k_s) in zip(arms, events, strict=True):
-                counted += k_c[place], n_c - k_c[place], k_s[place], n_s - k_s[place]
-            gains.append(gain)
-            counts.append(counted)
-            most.append((1 - FLOOR) / cost)
+                counts += k_c[place], n_c - k_c[place], k_s[place], n_s - k_s[place]
+            rows.append([(1 - FLOOR) / cost, *gains, *counts])
             if tail.tolerated > 0:
-                gains.append([1 / tail.tolerated - 1, -1.0, 0.0, 0.0] * len(arms))
-                counts.append(counted)
-                most.append(1 - FLOOR)
-        bets = np.minimum(self.sizes, np.array(most)[:, None])
-        by_label = np.log1p(bets[:, :, None] * np.array(gains)[:, None, :])
-        found: Array = np.matmul(by_label, np.array(counts)[:, :, None])[..., 0]
+                rows.append([1 - FLOOR, *(1 / tail.tolerated - 1, -1.0, 0.0, 0.0) * len(arms), *counts])
+        # One array: to make one of few numbers takes longer than what is done with it.
+        table, middle = np.array(rows), 1 + 4 * len(arms)
+        bets = np.minimum(self.sizes, table[:, :1])
+        by_label = np.log1p(bets[:, :, None] * table[:, None, 1:middle])
+        found: Array = np.matmul(by_label, table[:, middle:, None])[..., 0]
         return found
 
 
