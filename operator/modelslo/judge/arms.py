@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Final, NamedTuple
@@ -88,6 +88,13 @@ class Arms:
         everything = sum(arm.predictions for arm in self.by_version.values())
         arm = self.by_version.get(version)
         return (arm.predictions if arm else 0.0) / everything if everything > 0 else None
+
+
+def together(arms: Arms, unseen: Collection[str] = ()) -> Arm:
+    """All versions but the `unseen` as one."""
+    mine = [arm for version, arm in arms.by_version.items() if version not in unseen]
+    cells = sorted((cell for arm in mine for cell in arm.cells), key=lambda one: one.end)
+    return Arm(tuple(cells), max((arm.last_label for arm in mine if arm.last_label is not None), default=None))
 
 
 def seen(

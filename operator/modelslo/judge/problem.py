@@ -8,7 +8,7 @@ from enum import StrEnum
 from math import inf
 from typing import Final
 
-from modelslo.judge.arms import Arm, Arms
+from modelslo.judge.arms import Arm, Arms, together
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.scene import Scene
 from modelslo.judge.vetoed import unknown
@@ -68,10 +68,15 @@ def problem_of(
                 Unknown.STALE,
                 f"The newest sample of the {role} version {version!r} is {evidence.at - newest:.0f} s old.",
             )
-    if stable is not None and nan.get(stable, False):
+    if stable is None and evidence.newest and max(evidence.newest.values()) < fresh:
+        age = evidence.at - max(evidence.newest.values())
+        return Problem(Unknown.STALE, f"The newest sample of any version is {age:.0f} s old.")
+    broken = [one for one in arms.by_version if nan.get(one, False) and stable in (one, None)]
+    if broken:
+        role = "version" if stable is None else "stable version"
         return Problem(
             Unknown.NAN_LOSS,
-            f"The loss sum of the stable version {stable!r} is not a finite number: the exporter let a NaN or an "
+            f"The loss sum of the {role} {broken[0]!r} is not a finite number: the exporter let a NaN or an "
             "infinite loss into it. Nothing is decided until it is finite again (restart the exporter).",
         )
     silent = unknown(evidence, parameters.vetoes)
@@ -82,13 +87,15 @@ def problem_of(
 
 def _label_problem(parameters: Parameters, arms: Arms, at: float, scene: Scene) -> Problem | None:
     stable = scene.stable_version
-    arm = arms.by_version.get(stable) if stable is not None else None
+    # Without a rollout there are no roles: whatever serves users is watched.
+    arm = together(arms, _hidden(scene)) if stable is None else arms.by_version.get(stable)
+    whose = "any version" if stable is None else f"the stable version {stable!r}"
     if arm is None or arm.last_label is None:
-        return Problem(Unknown.NO_DATA, f"No labelled prediction of the stable version {stable!r} was seen so far.")
+        return Problem(Unknown.NO_DATA, f"No labelled prediction of {whose} was seen so far.")
     if at - arm.last_label > parameters.timing.max_age:
         return Problem(
             Unknown.STALE,
-            f"The newest label of the stable version {stable!r} is {at - arm.last_label:.0f} s old; "
+            f"The newest label of {whose} is {at - arm.last_label:.0f} s old; "
             f"spec.indicator.labels.maxAge allows {parameters.timing.max_age:.0f} s.",
         )
     coverage = arm.coverage(parameters.timing.delay)
@@ -99,6 +106,10 @@ def _label_problem(parameters: Parameters, arms: Arms, at: float, scene: Scene) 
             f"{parameters.min_coverage:.0%}.",
         )
     return _selected(parameters, arm, arms, scene)
+
+
+def _hidden(scene: Scene) -> set[str]:
+    return {one.version for one in scene.shadows if one.until is None}
 
 
 # Predictions of each arm from which on their coverage is compared, and how far apart it may be.

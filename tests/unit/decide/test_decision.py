@@ -45,6 +45,13 @@ def rollout_spec(**change: Any) -> ModelSLOSpec:
     return spec.model_copy(update={"rollout": spec.rollout.model_copy(update=change)})
 
 
+def test_without_a_rollout_sound_data_are_healthy_and_others_are_told() -> None:
+    watched = spec_of(rollout=None, retrain=None)
+    for problem, reason in ((None, Reason.HEALTHY), (Problem(Unknown.STALE, "old"), Reason.STALE)):
+        found = decided(ModelSLOStatus(), Snapshot(None, None), replace(judgement(), problem=problem), watched)
+        assert (found.action, found.reason) == (Action.HOLD, reason)
+
+
 @pytest.mark.parametrize(
     ("status", "seen", "of", "action", "reason"),
     [

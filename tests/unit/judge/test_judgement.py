@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelslo.judge.judgement import Verdict, judge
+from modelslo.judge.judgement import Memory, Verdict, judge
 from modelslo.judge.problem import Unknown
 from modelslo.judge.scale import Data
 from modelslo.judge.scene import Scene, Span, settled
@@ -181,6 +181,41 @@ def test_labels_that_stop_are_a_problem_after_max_age() -> None:
     judgement, _ = judged(pieces, scene(None))
     assert judgement.problem is not None
     assert judgement.problem.reason is Unknown.STALE
+
+
+def test_without_roles_all_versions_are_watched() -> None:
+    """A ModelSLO without a rollout."""
+    nobody = Scene(None)
+    pieces = [evidence([cell(k, "v1", [1.0] * 20), cell(k, "v2", [1.0] * 20)]) for k in range(1, 8)]
+    # Given one of two versions that goes
+    pieces += [evidence([cell(k, "v2", [1.0] * 20)], newest={"v1": 420.0, "v2": 60.0 * k}) for k in range(8, 20)]
+    judgement, memory = judged(pieces, nobody)
+    assert judgement.problem is None
+    # When no label comes, or a sum is no number, or there is no sample, then that is said
+    for piece, reason in (
+        (evidence([cell(20, "v2", [1.0], nan=True)]), Unknown.NAN_LOSS),
+        (evidence([cell(20, "v2", [1.0])], newest={"v2": 300.0}), Unknown.STALE),
+        (evidence([cell(30, "v2", [])]), Unknown.STALE),
+    ):
+        found, _ = judge(parameters(), memory, piece, nobody)
+        assert found.problem is not None
+        assert found.problem.reason is reason
+        assert "None" not in found.problem.message
+    nothing, _ = judged([evidence([cell(1, "v1", []), cell(1, "v2", [])])], nobody)
+    assert nothing.problem is not None
+    assert nothing.problem.reason is Unknown.NO_DATA
+
+
+def test_without_roles_the_labels_of_all_versions_are_covered_together() -> None:
+    loss = {"metric": "ml_huber_loss", "matchLabels": {"model_name": "fraud"}}
+    asked = parameters(spec_of(indicator={"loss": loss, "labels": {"delay": "1m", "minCoverage": "60%"}}))
+    for labelled, expected in ((20, None), (4, Unknown.LOW_COVERAGE)):
+        judgement, memory = None, Memory()
+        for k in range(1, 30):
+            half = [replace(cell(k, one, [1.0] * labelled), predictions=20.0) for one in ("v1", "v2")]
+            judgement, memory = judge(asked, memory, evidence(half), Scene(None))
+        assert judgement is not None
+        assert (judgement.problem and judgement.problem.reason) == expected
 
 
 def test_other_versions_or_another_start_begin_at_e_1() -> None:
