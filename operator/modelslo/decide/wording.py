@@ -18,11 +18,10 @@ _YOUNG: Final = "only quick labels can be compared yet, which speak against a ca
 
 def comparison(gate: GateParameters, found: Compared) -> str:
     """Ratio, labels and evidence so far, and what else a reader must know of them."""
-    if found.ratio is None or found.low is None or found.high is None:
+    if not found.blocks:
         return "Nothing was compared so far."
     message = (
-        f"Mean loss is {found.ratio:.3f} times stable's ({found.low:.3f} to {found.high:.3f}; "
-        f"{gate.tolerated_ratio:g} is tolerated), {found.canary:.0f} and {found.stable:.0f} labels, e-value for worse "
+        f"{_ratio(gate, found)}, {found.canary:.0f} and {found.stable:.0f} labels, e-value for worse "
         f"{e_value(found.log_e_rollback):.3g} of {1 / gate.alpha:g}, for not worse "
         f"{e_value(found.log_e_promote):.3g} of {1 / gate.beta:g}"
     )
@@ -35,3 +34,12 @@ def comparison(gate: GateParameters, found: Compared) -> str:
     if found.young:
         notes.append(_YOUNG)
     return "; ".join([message, *notes]) + "."
+
+
+def _ratio(gate: GateParameters, found: Compared) -> str:
+    if found.ratio is None or found.low is None or found.high is None:
+        return "Stable's mean loss is 0 or not known, so that there is no ratio"
+    return (
+        f"Mean loss is {found.ratio:.3f} times stable's ({found.low:.3f} to {found.high:.3f}; "
+        f"{gate.tolerated_ratio:g} is tolerated)"
+    )

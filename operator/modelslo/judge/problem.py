@@ -76,8 +76,9 @@ def problem_of(
         role = "version" if stable is None else "stable version"
         return Problem(
             Unknown.NAN_LOSS,
-            f"The loss sum of the {role} {broken[0]!r} is not a finite number: the exporter let a NaN or an "
-            "infinite loss into it. Nothing is decided until it is finite again (restart the exporter).",
+            f"The loss sum of the {role} {broken[0]!r} is not a finite number, or it fell: the exporter let a "
+            "NaN, an infinite or a negative loss into it. Losses are 0 or more. Nothing is decided until it is a "
+            "number that rises (restart the exporter).",
         )
     silent = unknown(evidence, parameters.vetoes)
     if silent:  # what is missing never acts, however it came to be missing

@@ -133,7 +133,8 @@ def _rising(cumulative: Sequence[float], count: float) -> bool:
 def step(before: Scrape, now: Scrape) -> Step | None:
     """What happened between two scrapes; None when they are too far apart to say.
 
-    After a restart of the exporter (anything fell, or a NaN sum became finite) it is the new value.
+    After a restart of the exporter (a count fell, or a NaN sum became finite) it is the new value. Sums that fall while
+    no count does are those of negative losses, and no numbers.
     """
     if now.at - before.at > STALENESS_MS:
         return None
@@ -149,8 +150,8 @@ def step(before: Scrape, now: Scrape) -> Step | None:
     return Step(
         now.at,
         now.count - before.count,
-        nan if now.total is None or before.total is None else now.total - before.total,
-        None if now.squares is None or before.squares is None else now.squares - before.squares,
+        nan if now.total is None or before.total is None else _risen(before.total, now.total),
+        None if now.squares is None or before.squares is None else _risen(before.squares, now.squares),
         *_per_bucket(before, now),
     )
 
@@ -158,8 +159,8 @@ def step(before: Scrape, now: Scrape) -> Step | None:
 def _restarted(before: Scrape, now: Scrape) -> bool:
     return (
         now.count < before.count
-        or _fell(before.total, now.total)
-        or _fell(before.squares, now.squares)
+        or _new(before.total, now.total)
+        or _new(before.squares, now.squares)
         or (
             before.edges == now.edges
             and any(new < old for new, old in zip(now.cumulative, before.cumulative, strict=True))
@@ -167,11 +168,13 @@ def _restarted(before: Scrape, now: Scrape) -> bool:
     )
 
 
-def _fell(before: float | None, now: float | None) -> bool:
+def _new(before: float | None, now: float | None) -> bool:
     """A counter that was NaN stays so until its process ends: a number after a NaN is a new start."""
-    if before is None or now is None:
-        return False
-    return now < before or (isnan(before) and not isnan(now))
+    return before is not None and now is not None and isnan(before) and not isnan(now)
+
+
+def _risen(before: float, now: float) -> float:
+    return nan if now < before else now - before
 
 
 def _per_bucket(before: Scrape, now: Scrape) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -42,9 +42,7 @@ def test_a_restart_counts_from_zero_for_all_parts() -> None:
 @pytest.mark.parametrize(
     ("before", "now"),
     [
-        (scrape(0, 5, 9.0), scrape(1, 7, 2.0)),  # the count has caught up, the sum has not
         (scrape(0, 5, nan), scrape(1, 7, 2.0)),  # a NaN sum ends with its process
-        (scrape(0, 5, 1.0, squares=9.0), scrape(1, 7, 2.0, squares=2.0)),
         (scrape(0, 5, 1.0, buckets=(4, 5)), scrape(1, 7, 2.0, buckets=(3, 7))),
     ],
 )
@@ -52,6 +50,18 @@ def test_a_restart_is_seen_in_any_part(before: Scrape, now: Scrape) -> None:
     found = step(before, now)
     assert found is not None
     assert (found.count, found.total) == (7, 2.0)
+
+
+def test_a_sum_that_falls_alone_is_no_restart_and_no_number() -> None:
+    """Negative losses: taken for a restart, all labels since the start counted anew at every scrape."""
+    found = step(scrape(0, 6000, -10.0, squares=9.0), scrape(1, 6010, -13.0, squares=12.0))
+    assert found is not None
+    assert (found.count, isnan(found.total), found.squares) == (10, True, 3.0)
+    squares = step(scrape(0, 6000, 10.0, squares=9.0), scrape(1, 6010, 13.0, squares=8.0))
+    assert squares is not None
+    assert (squares.count, squares.total) == (10, 3.0)
+    assert squares.squares is not None
+    assert isnan(squares.squares)
 
 
 def test_a_nan_sum_is_nan_and_leaves_the_buckets() -> None:
