@@ -27,7 +27,7 @@ class Replay:
         self._rules, self._drift = self._meta.rules(), self._meta.drift()
         self._meters, self._gate, self._detector = Meters(), Gate(), Detector()
         self._next = 0
-        self._said = False
+        self._owed = False  # a retrain that fell due together with a verdict
         self._asked: tuple[int, float, bool] | None = None
 
     def feed(self, scrape: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,12 +83,12 @@ class Replay:
             answer["reason"] = str(verdict)
             answer["e_rollback"] = e_value(said.rollback)
             answer["e_promote"] = e_value(said.promote)
-            # Both may fall due at once: one now, the other one next.
-            if verdict in _DECIDED and not (drift is Health.DRIFT and self._said):
-                self._said = True
+            # Both may fall due at once: one now, the other one next, also where the alarm is over by then.
+            if verdict in _DECIDED and not self._owed:
+                self._owed = drift is Health.DRIFT
                 return answer | {"action": _DECIDED[verdict]}
-        self._said = False
-        if drift is Health.DRIFT:
+        owed, self._owed = self._owed, False
+        if drift is Health.DRIFT or owed:
             return answer | {"action": "retrain", "reason": "Drift"}
         if drift is Health.INSUFFICIENT and trial is None:
             answer["reason"] = "InsufficientData"

@@ -11,6 +11,7 @@ from modelslo.judge.frozen import frozen
 from modelslo.judge.wagers import Sample
 
 BLOCK_LABELS: Final = 5.0
+_ROUNDING: Final = 1e-6
 
 
 @frozen(eq=False)
@@ -95,6 +96,19 @@ class Pair:
     def beyond(self) -> bool:
         """Whether any loss lies above the last edge."""
         return any(self.canary.buckets[:, -1].tolist()) or any(self.stable.buckets[:, -1].tolist())
+
+    def possible(self, halves: Array) -> bool:
+        """Whether losses in these buckets can have these sums: each is at most half a bucket (K,) off its middle."""
+        return _possible(self.canary, self.scored_canary, halves) and _possible(self.stable, self.scored_stable, halves)
+
+
+def _possible(sample: Sample, scored: Array, halves: Array) -> bool:
+    for total, middle, off in zip(
+        sample.total.tolist(), scored.tolist(), sample.buckets.dot(halves).tolist(), strict=True
+    ):
+        if abs(total - middle) > off + _ROUNDING * middle:
+            return False
+    return True
 
 
 def pair_of(canary: Sample, stable: Sample, scores: Array | None) -> Pair:

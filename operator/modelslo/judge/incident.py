@@ -42,7 +42,7 @@ class Fading:
     @property
     def effective(self) -> float:
         """Number of labels that would say as much with equal weights."""
-        return self.labels**2 / self.weights2 if self.weights2 > 0 else 0.0
+        return self.labels * self.labels / self.weights2 if self.weights2 > 0 else 0.0
 
 
 @frozen()
@@ -69,7 +69,8 @@ class Variation:
             return Variation(labels, total, self.mean, self.before, terms, number)
         mean = total / labels
         if self.before > 0:
-            terms += (mean - self.mean) ** 2 * labels * self.before / (labels + self.before)
+            change = mean - self.mean
+            terms += change * change * labels * self.before / (labels + self.before)
             number += 1
         return Variation(0.0, 0.0, mean, labels, terms, number)
 
@@ -108,7 +109,7 @@ def _frozen(before: bool, quick: Fading, fast: Fading, slow: Fading, cv2: float,
     now, usual = fast.mean, slow.mean
     if now is None or usual is None or usual <= 0:
         return before
-    cv2 = max(cv2, variance / (usual * usual))
+    cv2 = max(cv2, variance / usual / usual)
     if before:
         return now > _RELEASE * usual or _jumped(quick, slow, usual, cv2, _LEAST_Z_QUICK)
     return _jumped(fast, slow, usual, cv2, _LEAST_Z) or _jumped(quick, slow, usual, cv2, _LEAST_Z_QUICK)

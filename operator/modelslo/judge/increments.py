@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
-from math import exp, inf, isfinite
+from itertools import repeat
+from math import exp, inf, isfinite, nan
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,8 @@ from modelslo.judge.timing import Tempo
 # A restarted process has counted no more than this many labels, or this many times what was expected.
 _FRESH_LABELS, _FRESH_RATIO = 50.0, 4.0
 _ROUNDING: Final = 1e-6
+# Squares of squares of what is larger are no numbers any more. No loss is so large, and no count.
+_LARGEST: Final = 1e75
 
 
 class Reading(StrEnum):
@@ -122,7 +125,7 @@ def difference(
     they do not allow is found out.
     """
     # Counters are finite and >= 0, so that one sum tells of a NaN or an infinity anywhere.
-    if now is None or not isfinite(float(row_sums(now.values))):
+    if now is None or not abs(float(row_sums(now.values))) < _LARGEST:
         return meter, None, Reading.MISSING
     last = meter.last
     if last is None or len(last.values) != len(now.values):
@@ -146,10 +149,10 @@ def _delta(last: Counters | None, now: Counters, moved: Array) -> tuple[Delta, A
     zero."""
     rows, end = len(now.total), len(moved) - now.delays
     count, cumulative = moved[1 : 1 + rows], moved[1 + rows : end].reshape(rows, -1)
-    total, squares = now.total, now.squares
-    if last is not None:
-        total = _less(total, last.total)
-        squares = None if squares is None or last.squares is None else _less(squares, last.squares)
+    total, squares = _less(now.total, None if last is None else last.total), now.squares
+    if squares is not None:
+        of_last = None if last is None else last.squares
+        squares = None if last is not None and of_last is None else _less(squares, of_last)
     return Delta(
         count=count,
         total=total,
@@ -167,9 +170,12 @@ def _steps(number: int) -> Array:
     return found
 
 
-def _less(now: Array, last: Array) -> Array:
-    """The difference of sums; one that is +Inf stays so, and the difference is NaN, without a warning."""
-    return np.array([one - other for one, other in zip(now.tolist(), last.tolist(), strict=True)])
+def _less(now: Array, last: Array | None) -> Array:
+    """The difference of sums, since zero without a `last`. What is or was no number, +Inf too, is NaN; so is what is
+    too large."""
+    before = repeat(0.0) if last is None else last.tolist()
+    found = [one - other for one, other in zip(now.tolist(), before, strict=False)]
+    return np.array([one if one < _LARGEST else nan for one in found])
 
 
 def _plausible(delta: Delta, gaps: Array) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Final
 
+from modelslo.judge.betting import Array
 from modelslo.judge.blocks import Pair
 from modelslo.judge.frozen import frozen
 
@@ -50,14 +51,16 @@ class Misread:
         found = mean - error / mean
         return r + max(-_MOST * r, min(found, _MOST * r))
 
-    def add(self, pair: Pair, r: float, mean: float, keep: float) -> Misread:
-        """Takes a block; what was before counts `keep` times. `mean` is stable's bucketed loss before it.
+    def add(self, pair: Pair, r: float, mean: float, keep: float, halves: Array) -> Misread:
+        """Takes a block; what was before counts `keep` times. `mean` is stable's bucketed loss before it, `halves` (K,)
+        half the width of each bucket.
 
         Sums that are no numbers say nothing, nor do losses above the last edge: how large they are is in the sum alone.
+        Nor do sums that no losses in their buckets have: after one loss of 10^20 a counter takes no others up.
         """
         scored, raw = self.sums[0] * keep, self.sums[1] * keep
         weight, total, squares, blocks = self.weight * keep, self.total * keep, self.squares * keep, self.blocks * keep
-        if not mean > 0 or not isfinite(pair.raw_canary + pair.raw_stable) or pair.beyond:
+        if not mean > 0 or not isfinite(pair.raw_canary + pair.raw_stable) or pair.beyond or not pair.possible(halves):
             return Misread((scored, raw), weight, total, squares, blocks)
         scored, raw = scored + pair.mean_stable, raw + pair.raw_stable
         factor = scored / raw if raw > 0 else 1.0

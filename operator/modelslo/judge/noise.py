@@ -15,7 +15,7 @@ import numpy as np
 
 from modelslo.judge.betting import Array, row_sums
 from modelslo.judge.frozen import frozen
-from modelslo.judge.scatter import Tally, Window
+from modelslo.judge.scatter import Tally, Window, difference
 from modelslo.judge.tempering import MOST_PRIOR, Tempering, tempering_of
 
 CV2_UNKNOWN: Final = 2.0
@@ -57,9 +57,9 @@ class Differences:
         """Takes the labels of a block that ended at `at`; one term counts at most `most`."""
         filling, before, terms, number = self.filling, self.before, self.terms, self.number
         if filling.full(at, self.span):
-            if before is not None:
-                terms += min((filling.mean - before.mean) ** 2 / (filling.error + before.error), most)
-                number += 1
+            term = None if before is None else difference(filling, before)
+            if term is not None:
+                terms, number = terms + min(term, most), number + 1
             filling, before = Window(), filling
         window = filling.add(at, part.labels, part.total, part.square)
         return Differences(self.span, window, before, terms, number)

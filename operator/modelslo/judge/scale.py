@@ -123,6 +123,14 @@ def scores_of(edges: tuple[float, ...]) -> Array:
     return scores
 
 
+@lru_cache(maxsize=256)
+def halves_of(edges: tuple[float, ...]) -> Array:
+    """Half the width of each bucket, shape (K,): how far its losses are at most from its score; 0 beyond the last."""
+    found = np.array([*((high - low) / 2 for low, high in zip((0.0, *edges), edges, strict=False)), 0.0])
+    found.flags.writeable = False
+    return found
+
+
 def scale_of(rules: Rules, history: History) -> Scale:
     scores, data = scores_of(rules.edges), _compared_by(rules, history)
     known = history.labels >= _LEAST_HISTORY

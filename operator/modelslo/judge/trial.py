@@ -20,7 +20,7 @@ from modelslo.judge.history import Forecast, History
 from modelslo.judge.increments import Delta
 from modelslo.judge.misread import Misread
 from modelslo.judge.noise import Noise
-from modelslo.judge.scale import Data, Rules, Scale, scale_of
+from modelslo.judge.scale import Data, Rules, Scale, halves_of, scale_of
 from modelslo.judge.shares import Shares
 from modelslo.judge.tails import TailForecast
 from modelslo.judge.tempering import Tempering, tempering_of
@@ -181,7 +181,7 @@ def _bet(
 def _misread(trial: Trial, rules: Rules, pair: Pair, at: float) -> Misread:
     """What buckets misread goes with the level of the loss: it is known anew as that changes."""
     keep = 1.0 if trial.closed is None else exp((trial.closed - at) / rules.tempo.forecast)
-    return trial.misread.add(pair, trial.scale.r, trial.forecast.overall, keep)
+    return trial.misread.add(pair, trial.scale.r, trial.forecast.overall, keep, halves_of(rules.edges))
 
 
 def _restarted(wealth: Wealth, age: float, every: float) -> Wealth:

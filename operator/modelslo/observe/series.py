@@ -17,6 +17,7 @@ from modelslo.observe.evidence import STALENESS
 STALENESS_MS: Final = round(STALENESS * 1000)
 # Counts are integers held in floats; sums over remote storage may round.
 _ROUNDING: Final = 1e-9
+_LARGEST: Final = 1e75
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,8 @@ def _new(before: float | None, now: float | None) -> bool:
 
 
 def _risen(before: float, now: float) -> float:
-    return nan if now < before else now - before
+    """NaN where it fell, and for what is too large to be squared."""
+    return now - before if 0 <= now - before < _LARGEST else nan
 
 
 def _per_bucket(before: Scrape, now: Scrape) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from modelslo.backtest import replay
 from modelslo.backtest.jsonl import LineError, replay_lines
+from modelslo.judge.drift import Health
 from tests.simulate.words import Mode
 from tests.unit.backtest.lines import Line, answers, changed, text, trace
 
@@ -207,6 +209,19 @@ def test_when_both_verdicts_are_due_one_comes_now_and_the_other_next() -> None:
     said = [one["action"] for one in both]
     assert {"rollback", "retrain"} <= set(said)
     assert all({one, other} == {"rollback", "retrain"} for one, other in pairwise(said[:11]))
+
+
+def test_an_alarm_that_is_over_by_the_next_scrape_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a canary that is rolled back, and an alarm at that one scrape
+    lines = trace("large-exponential", hours=1.0)
+    back = first(answers(text(lines)), "rollback")
+    assert back is not None
+    at = next(line["t"] for line in scrapes(lines) if line["k"] == back)
+    monkeypatch.setattr(
+        replay, "health_of", lambda _detector, _rules, now, _quiet: Health.DRIFT if now == at else Health.HEALTHY
+    )
+    # Then the next answer is the one that was owed
+    assert [one["action"] for one in answers(text(lines))[back : back + 3]] == ["rollback", "retrain", "rollback"]
 
 
 # Bad lines

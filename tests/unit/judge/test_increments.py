@@ -297,3 +297,28 @@ def test_a_sum_that_stays_infinite_is_no_number_and_no_warning(value: float) -> 
     delta = used(deltas[2])
     assert isnan(delta.total[0])
     assert delta.buckets[0].sum() == 1
+
+
+@pytest.mark.parametrize("large", [1e76, 1e160, 1e300])
+def test_a_sum_too_large_to_be_squared_is_no_number(large: float) -> None:
+    process = Process(RULES).serve([1.0])
+    series = [process.counters()]
+    process.total[:] += large
+    process.squares[:] += large
+    series.append(process.serve([1.0]).counters())
+    _, deltas, readings = scrapes(*series)
+    assert readings[1] is Reading.VALID
+    found = deltas[1]
+    assert found is not None
+    assert np.isnan(found.total).all()
+    assert found.squares is not None
+    assert np.isnan(found.squares).all()
+    assert found.labels == 1.0
+
+
+def test_a_count_too_large_is_no_scrape() -> None:
+    process = Process(RULES).serve([1.0])
+    series = [process.counters()]
+    process.count[:] += 1e200
+    series.append(process.counters())
+    assert scrapes(*series)[2][1] is Reading.MISSING
