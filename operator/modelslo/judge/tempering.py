@@ -7,7 +7,7 @@ labels of one user come over a while, and of the longest windows there are few.
 Other than in the study, the arms have variances of their own (a canary whose losses spread more is not clustered), an
 estimate counts as far as it stands out from chance, large clusters are not cut off, windows overlap and are held
 against several before them (the neighbour alone shares a slow wander), and stable's history tells of 20 minutes too.
-Measured in docs/judging.md.
+Measured in docs/judging-evidence.md.
 """
 
 from __future__ import annotations

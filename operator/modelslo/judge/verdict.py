@@ -16,7 +16,7 @@ from modelslo.judge.trial import Trial
 HARM: Final = 5.0
 # An e-value is divided by 1 plus, over this, the nats that the compared labels were worth on a canary a margin off the
 # margin. What tempering misses adds up with them; a verdict that needs many is one near the margin, and what matters is
-# found with few. Measured: docs/judging.md.
+# found with few. Measured: docs/judging-evidence.md.
 DOUBT_ROLLBACK: Final = 4.0
 DOUBT_PROMOTION: Final = 20.0
 BLOCKS_TO_PROMOTE: Final = 5
