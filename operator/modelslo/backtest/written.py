@@ -17,6 +17,7 @@ from modelslo.observe.evidence import NO_AGE, Increment, Losses, ModelKey, Stood
 
 _NUMBERS: Final = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 _LATEST: Final = 1e11  # year 5138: what a date can show
+_LONGEST_SETTLE: Final = 3600.0  # what the operator's setting may be
 _FURTHEST: Final = 10**12
 # Ends of cells are whole milliseconds.
 _ROUNDING: Final = 0.001
@@ -71,6 +72,8 @@ class _Header(_Written):
                 _wrong(high, f"{second!r} is not after {low}, {first!r}")
         if self.until > self.end:
             _wrong("until", f"{self.until!r} is after end, {self.end!r}")
+        if self.end - self.until > _LONGEST_SETTLE + _ROUNDING:
+            _wrong("end", f"{self.end!r} is more than an hour after until, {self.until!r}")
         if self.first_slice > self.last_slice:
             _wrong("lastSlice", f"{self.last_slice} is before firstSlice, {self.first_slice}")
         return self

@@ -189,6 +189,7 @@ def test_a_chunk_that_is_damaged_or_missing_is_named(tmp_path: Path) -> None:
         ("end", 1, "end: 1.0 is not after begin, 1000200.0"),
         ("end", 10**400, "end: 1000"),
         ("end", inf, "end: Infinity should be"),
+        ("end", 2e9, "end: 2000000000.0 is more than an hour after until"),
         ("begin", "nan", 'begin: "nan" should be a valid number'),
         ("begin", inf, "begin: Infinity should be"),
         ("begin", 1e15, "begin: 1000000000000000.0 should be less than"),
@@ -295,10 +296,29 @@ def test_the_header_is_read_as_it_was_written() -> None:
 def test_a_recording_of_something_else_does_not_serve() -> None:
     header = recorded(WORLD, HOURS).header
     assert misfit(header, variants(), MODEL) == ""
-    assert misfit(header, variants(), ModelKey("shop", "ads")) == "it is of shop/fraud"
+    other = ModelKey("shop", "ads")
+    assert misfit(header, variants(), other) == "it is of shop/fraud, and this is shop/ads: give another file"
     assert "other series" in misfit(replace(header, series="x"), variants(), MODEL)
-    assert "another grid" in misfit(replace(header, grid=30.0), variants(), MODEL)
-    assert "reaches further" in misfit(header, variants("spec.objective.window=1d"), MODEL)
+    anew = "when it was made: record again, into another file"
+    assert misfit(replace(header, grid=30.0), variants(), MODEL) == f"spec.interval is 60s, and was 30s {anew}"
+    assert (
+        misfit(replace(header, slice_length=60.0), variants(), MODEL)
+        == f"spec.objective.slice is 300s, and was 60s {anew}"
+    )
+    # What looks further back is named, with its value
+    back = "looks further back than was read: record again with that, into another file (with --from and --to)"
+    for what_if in ("spec.objective.window=8h", "spec.indicator.labels.delay=4h"):
+        found = misfit(header, variants("spec.rollout.gate.margin=5%", what_if), MODEL)
+        assert found == f"--what-if {what_if} {back}"
+    raw = {**RAW, "objective": {**RAW["objective"], "window": "8h"}}
+    named = "spec.objective.window=8h with spec.indicator.labels.delay=5m"
+    assert misfit(header, variants(raw=raw), MODEL) == f"{named} {back}"
+    # So are labels that come sooner, and samples that are read sooner or later
+    assert "delay=1s needs newer slices than were read: record" in misfit(
+        header, variants("spec.indicator.labels.delay=1s"), MODEL
+    )
+    late = replace(header, until=header.until - 60, since=header.since - 60)
+    assert misfit(late, variants(), MODEL).startswith("the setting settle is 60s, and was 120s when it was made")
     assert misfit(header, variants("spec.objective.window=3h"), MODEL) == ""
 
 
