@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -337,6 +339,14 @@ def test_a_bad_beginning_is_reported_with_line_key_and_mend(path: str, value: An
     with pytest.raises(LineError) as caught:
         answers(text([changed(meta, path, value)]))
     assert str(caught.value).startswith(f"line 1: {words}")
+
+
+def test_the_lines_in_the_documentation_are_taken() -> None:
+    page = (Path(__file__).parents[3] / "docs/backtest.md").read_text()
+    given, answer, *_ = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (found,) = answers(given.splitlines(keepends=True))
+    assert (found["trace"], found["action"]) == ("t1", "hold")
+    assert set(json.loads(answer)) == {*found, "e_rollback", "e_promote"}
 
 
 def test_all_numbers_that_the_format_allows_are_taken() -> None:
