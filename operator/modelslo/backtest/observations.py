@@ -88,7 +88,7 @@ def _ascending(edges: tuple[float, ...]) -> tuple[float, ...]:
 
 def _whole(value: Any) -> Any:
     """JSON does not tell 240.0 from 240."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= _LONGEST else value
 
 
 Number = Annotated[float, BeforeValidator(number)]

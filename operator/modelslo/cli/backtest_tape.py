@@ -23,7 +23,7 @@ def load(path: Path) -> Recording | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}", MISUSE) from None
+        raise CommandError(f"{path}: {error.strerror}: give a file that can be read", MISUSE) from None
     lines = text.split(b"\n")[:-1]  # what follows the last end of line is torn, or nothing
     if not lines:
         if text:

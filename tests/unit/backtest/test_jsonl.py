@@ -298,6 +298,7 @@ def test_a_bad_scrape_is_reported_with_line_key_and_mend(path: str, value: Any, 
         ("k0", -1, "k0: -1: write the index"),
         ("k0", "2", "k0: '2': write the index"),
         ("k0", True, "k0: True: write the index"),
+        ("k0", 1e300, "k0: 1e+300: write the index"),
         ("k0", 2.5, "k0: 2.5: write the index"),
         (
             "edges",

@@ -140,6 +140,7 @@ def test_it_goes_on_where_prometheus_failed(
         (["--canary=v9"], "--canary: 'v9' served nothing in that time; it has v1, v<2>"),
         (["--html=/nowhere/x.html"], "--html: /nowhere/x.html: No such file or directory"),
         (["--record=/nowhere/x.jsonl"], "/nowhere/x.jsonl: No such file or directory"),
+        (["--record=/"], "error: /: Is a directory: give a file that can be read"),
         (["other"], "holds no ModelSLO 'other'"),
     ],
 )
