@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from math import inf, nan
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelslo.backtest.course import course
@@ -19,10 +20,12 @@ from modelslo.cli.backtest_tape import Tape, load
 from modelslo.cli.errors import CommandError
 from modelslo.engine.asks import slices_of
 from modelslo.observe.ask import Ask, Source, Veto
-from modelslo.observe.cells import Cell
+from modelslo.observe.cells import Cell, advance, boundaries
 from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey, Stood, VetoSeen
+from modelslo.observe.series import STALENESS_MS
 from tests.unit.backtest.history import BEGIN, EDGES, HOUR, MODEL, RAW, Served, World, recorded, variants
 from tests.unit.backtest.lines import changed
+from tests.unit.observe import test_cells
 
 HOURS = 6.0
 WORLD = World([Served("v1", 1.0, 10), Served("v2", 1.3, 4, since=HOUR)], HOURS)
@@ -108,6 +111,19 @@ def test_a_line_is_read_as_it_was_written(
     chunk = Chunk(60.0, 120.0, 7, (cell,), tuple(rows))
     assert repr(chunk_in(chunk.line())) == repr(chunk)  # a NaN is not equal to itself
     json.loads(chunk.line(), parse_constant=pytest.fail)
+
+
+@settings(deadline=None)
+@given(test_cells.STREAMS, st.integers(1, 6), st.sampled_from([60.0, 12.3456, 1.0 / 3.0]))
+def test_whatever_prometheus_has_is_recorded_and_read_again(rng: random.Random, minutes: int, grid: float) -> None:
+    """Restarts, gaps, NaN and cells that are no whole milliseconds make sense: nothing of it is refused."""
+    since = test_cells.START / 1000 + rng.random()
+    until = since + minutes * 60
+    ends = boundaries(since, until, grid)
+    streams = test_cells.random_series(rng, minutes)
+    cells, _ = advance(None, test_cells.window(streams, ends[0] - STALENESS_MS, ends[-1]), ends)
+    chunk = Chunk(since, until, 7, tuple(cells), ())
+    assert repr(chunk_in(chunk.line())) == repr(chunk)
 
 
 def test_broken_off_anywhere_it_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
