@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from typing import IO, Any
 
 from modelslo.backtest.observations import ObservationError
@@ -26,7 +27,7 @@ def replay_lines(lines: Iterable[str | bytes], output: IO[str]) -> None:
         except ObservationError as error:
             raise LineError(number, error) from None
         if answer is not None:
-            output.write(json.dumps(answer, separators=(",", ":")) + "\n")
+            output.write(json.dumps(_plain(answer), separators=(",", ":"), allow_nan=False) + "\n")
             output.flush()
 
 
@@ -45,6 +46,10 @@ class Session:
                 raise ObservationError("type", 'a "meta" inside a trace: send its "end" first')
             self._replay = Replay(observation)
             return None
+        if kind is None and "modelsloRecording" in observation:
+            raise ObservationError(
+                "modelsloRecording", "this is a recording, and no observations: `modelslo backtest NAME --record FILE`"
+            )
         if kind not in ("scrape", "end"):
             raise ObservationError("type", f'{kind!r} is not known: write "meta", "scrape" or "end"')
         if self._replay is None:
@@ -54,6 +59,11 @@ class Session:
         self._replay.belongs(observation)
         self._replay = None
         return None
+
+
+def _plain(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: null."""
+    return {key: None if type(one) is float and not isfinite(one) else one for key, one in answer.items()}
 
 
 def _parsed(line: str | bytes) -> Mapping[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -15,8 +16,46 @@ from modelslo.judge.scale import Rules
 
 _DAY: Final = 86400.0
 _LARGEST: Final = 1e300
+# Beyond these nothing is meant, and squares or quotients are no numbers any more.
+_LARGEST_LOSS: Final = 1e100
+_LONGEST: Final = 1e9
+_SLOWEST: Final = 1e6
+_LEAST_MARGIN: Final = 1e-4
+_MOST_SEGMENT_MARGIN: Final = 100
+_LEAST_RATE: Final = 1e-9
 _NUMBERS: Final = {int, float}
 _SPECIAL: Final = {"NaN": float("nan"), "+Inf": float("inf"), "-Inf": float("-inf")}
+_SHOWN: Final = 60
+_NUMBER: Final = 'write a JSON number, "NaN", "+Inf" or "-Inf"'
+_BUCKETS: Final = "write cumulative counts, one more than edges: the last one is +Inf"
+_RATE: Final = "write a fraction above 0, at most 0.5: 0.05 for 5 %"
+_MEND_META: Final = {
+    "trace": "write a string, the same in all lines of the trace",
+    "dt": f"write the seconds between scrapes, a number above 0, at most {_SLOWEST:g}",
+    "k0": "write the index of the scrape at which the rollout starts: a whole number, 0 or more",
+    "edges": "write the finite upper bounds of the loss buckets, smallest first; [] without buckets",
+    "lag_edges": "write the finite upper bounds of the label delays in seconds, smallest first; [] without them",
+    "margin": f"write a fraction from {_LEAST_MARGIN:g} to 1: 0.1 for 10 %",
+    "segment_margin": f"write a fraction from {_LEAST_MARGIN:g} to {_MOST_SEGMENT_MARGIN}: 0.3 for 30 %",
+    "alpha": _RATE,
+    "beta": _RATE,
+    "warmup_s": "write seconds, a number of 0 or more",
+    "slo_loss": "write the SLO's mean loss, a number above 0",
+    "has_canary": "write true or false",
+    "segments": "write a list of names; [] without segments",
+    "false_retrain_days": "write days, a number above 0",
+    "retrain_persist_s": "write seconds, a number above 0",
+    "has_sumsq": "write true or false",
+}
+_MEND_SCRAPE: Final = {
+    "arms": 'write an object with the arms that were scraped: "stable", "canary"',
+    "stable": "write an object with the counters of that arm, or leave it out",
+    "canary": "write an object with the counters of that arm, or leave it out",
+    "segments": "write an object with an object of counters for each name",
+    "buckets": _BUCKETS,
+    "lag_buckets": _BUCKETS,
+    **dict.fromkeys(("loss_sum", "loss_sumsq", "loss_count", "predictions_total"), _NUMBER),
+}
 
 
 class ObservationError(ValueError):
@@ -31,22 +70,33 @@ def number(value: Any) -> float:
     if isinstance(value, str):
         if value in _SPECIAL:
             return _SPECIAL[value]
-        raise ValueError(f'{value!r} is no number: write a JSON number, "NaN", "+Inf" or "-Inf"')
+        raise ValueError(f"{_shown(value)} is no number: {_NUMBER}")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f'{value!r} is no number: write a JSON number, "NaN", "+Inf" or "-Inf"')
+        raise ValueError(f"{_shown(value)} is no number: {_NUMBER}")
     if abs(value) > _LARGEST:
-        raise ValueError('is too large for a number: write "+Inf" or "-Inf"')
+        raise ValueError(f'{_shown(value)} is too large for a number: write "+Inf" or "-Inf"')
     return value
 
 
 def _ascending(edges: tuple[float, ...]) -> tuple[float, ...]:
     if any(high <= low for low, high in pairwise(edges)):
-        raise ValueError(f"{list(edges)} do not ascend: write the finite upper bounds of the buckets, smallest first")
+        raise ValueError(
+            f"{_shown(list(edges))} do not ascend: write the finite upper bounds of the buckets, smallest first"
+        )
     return edges
 
 
+def _whole(value: Any) -> Any:
+    """JSON does not tell 240.0 from 240."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= _LONGEST else value
+
+
 Number = Annotated[float, BeforeValidator(number)]
-Edges = Annotated[tuple[float, ...], AfterValidator(_ascending)]
+Edge = Annotated[float, Field(strict=True, ge=-_LARGEST_LOSS, le=_LARGEST_LOSS)]
+Edges = Annotated[tuple[Edge, ...], AfterValidator(_ascending)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=_LONGEST)]
+Index = Annotated[int, Field(strict=True, ge=0, le=_LONGEST), BeforeValidator(_whole)]
+Truth = Annotated[bool, Field(strict=True)]
 
 
 class _Line(BaseModel):
@@ -57,21 +107,21 @@ class Meta(_Line):
     """The first line of a trace."""
 
     trace: str
-    dt: float = Field(gt=0)
-    k0: int = Field(ge=0)
+    dt: Annotated[float, Field(strict=True, gt=0, le=_SLOWEST)]
+    k0: Index
     edges: Edges
     lag_edges: Edges
-    margin: float = Field(gt=0)
-    segment_margin: float = Field(gt=0)
-    alpha: float = Field(gt=0, lt=1)
-    beta: float = Field(gt=0, lt=1)
-    warmup_s: float = Field(ge=0)
-    slo_loss: float = Field(gt=0)
-    has_canary: bool
+    margin: Annotated[float, Field(strict=True, ge=_LEAST_MARGIN, le=1)]
+    segment_margin: Annotated[float, Field(strict=True, ge=_LEAST_MARGIN, le=_MOST_SEGMENT_MARGIN)]
+    alpha: Annotated[float, Field(strict=True, ge=_LEAST_RATE, le=0.5)]
+    beta: Annotated[float, Field(strict=True, ge=_LEAST_RATE, le=0.5)]
+    warmup_s: Annotated[float, Field(strict=True, ge=0, le=_LONGEST)]
+    slo_loss: Annotated[float, Field(strict=True, gt=0, le=_LARGEST_LOSS)]
+    has_canary: Truth
     segments: tuple[str, ...] = ()
-    false_retrain_days: float = Field(gt=0)
-    retrain_persist_s: float = Field(gt=0)
-    has_sumsq: bool = False
+    false_retrain_days: Annotated[float, Field(strict=True, gt=0, le=_LONGEST)]
+    retrain_persist_s: Seconds
+    has_sumsq: Truth = False
 
     def rules(self) -> Rules:
         return Rules(
@@ -111,11 +161,6 @@ class _Arms(_Line):
 
 
 class _Scrape(_Line):
-    type: Literal["scrape"]
-    trace: str
-    k: int = Field(ge=0)
-    t: float
-    rollout_started: bool
     arms: _Arms
 
 
@@ -124,7 +169,7 @@ def meta_of(line: Mapping[str, Any]) -> Meta:
     try:
         return Meta.model_validate(line)
     except ValidationError as error:
-        raise _explained(error) from None
+        raise _explained(error, _MEND_META) from None
 
 
 def counters_of(rules: Rules, scrape: Mapping[str, Any], role: str) -> Counters | None:
@@ -137,7 +182,10 @@ def counters_of(rules: Rules, scrape: Mapping[str, Any], role: str) -> Counters 
 
 
 def _counters(rules: Rules, arm: Mapping[str, Any]) -> Counters:
-    rows = [arm, *(arm["segments"][name] for name in rules.segments)]
+    rows = [arm]
+    if rules.segments:
+        found, nothing = arm.get("segments", {}), _nothing(len(rules.edges) + 1)
+        rows += [found.get(name, nothing) for name in rules.segments]
     delays = arm["lag_buckets"]
     values = [arm["predictions_total"], *[row["loss_count"] for row in rows]]
     for row in rows:
@@ -150,9 +198,15 @@ def _counters(rules: Rules, arm: Mapping[str, Any]) -> Counters:
     end = len(values)
     sums = [row["loss_sum"] for row in rows]
     squares = [row["loss_sumsq"] for row in rows] if rules.has_squares else []
-    found = _array(values + sums + squares)
-    of_squares = found[end + len(sums) :] if rules.has_squares else None
-    return Counters(found[:end], found[end : end + len(sums)], of_squares, len(delays))
+    array = _array(values + sums + squares)
+    of_squares = array[end + len(sums) :] if rules.has_squares else None
+    return Counters(array[:end], array[end : end + len(sums)], of_squares, len(delays))
+
+
+@lru_cache(maxsize=64)
+def _nothing(buckets: int) -> Mapping[str, Any]:
+    """A segment that is not there: a client library makes a series with its first label, so it has counted nothing."""
+    return {"loss_sum": 0.0, "loss_sumsq": 0.0, "loss_count": 0.0, "buckets": (0.0,) * buckets}
 
 
 def _array(values: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -166,16 +220,13 @@ def _diagnosed(rules: Rules, scrape: Mapping[str, Any], role: str, error: Except
     try:
         read = _Scrape.model_validate(scrape)
     except ValidationError as found:
-        return _explained(found)
+        return _explained(found, _MEND_SCRAPE)
     arm: _Arm | None = getattr(read.arms, role)
     if arm is None:
         return ObservationError(f"arms.{role}", str(error))
-    for name in rules.segments:
-        if name not in arm.segments:
-            return ObservationError(f"arms.{role}.segments", f"has no {name!r}, which meta.segments names")
     rows: list[tuple[str, _Series]] = [
         ("", arm),
-        *((f".segments.{name}", arm.segments[name]) for name in rules.segments),
+        *((f".segments.{name}", arm.segments[name]) for name in rules.segments if name in arm.segments),
     ]
     for path, row in rows:
         if len(row.buckets) != len(rules.edges) + 1:
@@ -189,7 +240,16 @@ def _diagnosed(rules: Rules, scrape: Mapping[str, Any], role: str, error: Except
     return ObservationError(f"arms.{role}.lag_buckets", message)
 
 
-def _explained(error: ValidationError) -> ObservationError:
-    first = error.errors()[0]
+def _explained(error: ValidationError, mends: Mapping[str, str]) -> ObservationError:
+    """The first problem, by key and value; the mend is that of the innermost key that has one."""
+    first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
-    return ObservationError(key, first["msg"].removeprefix("Value error, "))
+    if first["type"] == "value_error":
+        return ObservationError(key, str(first["ctx"]["error"]))
+    mend = next(mends[part] for part in reversed(first["loc"]) if isinstance(part, str) and part in mends)
+    return ObservationError(key, f"{'is missing' if first['type'] == 'missing' else _shown(first['input'])}: {mend}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

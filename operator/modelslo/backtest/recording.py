@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf, isfinite, nan
+from math import isfinite
 from typing import Any, Final
 
 from modelslo.observe.ask import Ask, Veto
@@ -19,8 +19,6 @@ from modelslo.observe.evidence import (
     STALENESS,
     Evidence,
     Gap,
-    Increment,
-    Losses,
     ModelKey,
     NoEvidence,
     SliceTable,
@@ -30,7 +28,6 @@ from modelslo.observe.evidence import (
 from modelslo.observe.slices import PackedSlices, Row
 
 SCHEMA: Final = 1
-_NUMBERS: Final = {"nan": nan, "inf": inf, "-inf": -inf}
 
 
 class RecordingError(ValueError):
@@ -115,45 +112,6 @@ def chunk_of(evidence: Evidence, last_slice: int) -> Chunk:
     return Chunk(evidence.since, evidence.at, last_slice, cells, tuple(rows), evidence.vetoes)
 
 
-def header_of(line: str) -> Header:
-    """The first line of a file. Raises RecordingError."""
-    plain = _parsed(line)
-    if plain.get("modelsloRecording") != SCHEMA:
-        raise RecordingError(f"its first line is of no recording of schema {SCHEMA}: record anew into another file")
-    try:
-        return Header(
-            ModelKey(str(plain["namespace"]), str(plain["name"])),
-            str(plain["series"]),
-            float(plain["grid"]),
-            float(plain["sliceLength"]),
-            float(plain["since"]),
-            float(plain["until"]),
-            int(plain["firstSlice"]),
-            int(plain["lastSlice"]),
-            float(plain["begin"]),
-            float(plain["end"]),
-            tuple(Veto(str(name), str(query)) for name, query in plain.get("vetoes", {}).items()),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RecordingError(f"its first line is damaged ({error}): record anew into another file") from None
-
-
-def chunk_in(line: str) -> Chunk:
-    """Any other line. Raises RecordingError."""
-    plain = _parsed(line)
-    try:
-        return Chunk(
-            float(plain["since"]),
-            float(plain["until"]),
-            int(plain["lastSlice"]),
-            tuple(_cell(one) for one in plain["cells"]),
-            tuple((int(index), str(version), _number(a), _number(b)) for index, version, a, b in plain["slices"]),
-            tuple(VetoSeen(str(name), _stood(of)) for name, of in plain.get("vetoes", {}).items()),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RecordingError(f"a chunk is damaged ({error})") from None
-
-
 class Recording:
     """The chunks of one recording, in order. Gives the evidence that the live operator would have had."""
 
@@ -175,18 +133,29 @@ class Recording:
 
     def add(self, chunk: Chunk) -> None:
         """Raises RecordingError unless it is the next one."""
-        if chunk.since != self.until or chunk.until <= chunk.since:
-            raise RecordingError(f"a chunk begins at {chunk.since:.0f}, and {self.until:.0f} is next")
+        self._check(chunk)
         self.cells += chunk.cells
         self._ends += [cell.increment.end for cell in chunk.cells]
         for row in chunk.rows:
             self._rows.setdefault(row[0], []).append(row)
         queries = {one.name: one.query for one in self.header.vetoes}
         for veto in chunk.vetoes:
-            if veto.name not in queries:
-                raise RecordingError(f"a chunk tells of the veto {veto.name!r}, and the first line does not")
             self._stood[queries[veto.name]] += veto.stood
         self.until, self.last_slice = chunk.until, chunk.last_slice
+
+    def _check(self, chunk: Chunk) -> None:
+        header = self.header
+        if chunk.since != self.until:
+            raise RecordingError(f"since: {chunk.since!r}, and {self.until!r} is next")
+        if not chunk.since < chunk.until <= header.until:
+            raise RecordingError(f"until: {chunk.until!r} is not from {chunk.since!r} to {header.until!r}")
+        if not self.last_slice <= chunk.last_slice <= header.last_slice:
+            raise RecordingError(f"lastSlice: {chunk.last_slice} is not from {self.last_slice} to {header.last_slice}")
+        if any(row[0] <= self.last_slice for row in chunk.rows):
+            raise RecordingError(f"slices: {min(chunk.rows)[0]} is there, and {self.last_slice + 1} is next")
+        strange = {one.name for one in chunk.vetoes} - {one.name for one in header.vetoes}
+        if strange:
+            raise RecordingError(f"vetoes: {min(strange)!r} is none of those that the first line names")
 
     def between(self, since: float, until: float) -> list[Cell]:
         """Cells that end in (since, until]."""
@@ -242,10 +211,6 @@ def _at(stood: Stood) -> float:
     return stood.at
 
 
-def _stood(plain: Iterable[Any]) -> tuple[Stood, ...]:
-    return tuple(Stood(float(at), _number(value), int(series)) for at, value, series in plain)
-
-
 def _plain_cell(cell: Cell) -> dict[str, Any]:
     one = cell.increment
     plain: dict[str, Any] = {
@@ -266,48 +231,6 @@ def _plain_cell(cell: Cell) -> dict[str, Any]:
     return plain
 
 
-def _cell(plain: Mapping[str, Any]) -> Cell:
-    start, end = plain["at"]
-    count, total = plain["losses"]
-    predictions, invalid = plain["counted"]
-    squares = plain.get("squares")
-    losses = Losses(
-        _number(count),
-        _number(total),
-        tuple(_number(one) for one in plain.get("buckets", ())),
-        None if squares is None else _number(squares),
-    )
-    return Cell(
-        Increment(
-            float(start),
-            float(end),
-            str(plain["version"]),
-            str(plain["segment"]),
-            losses,
-            _number(predictions),
-            _number(invalid),
-            tuple(_number(one) for one in plain.get("delays", ())),
-            float(plain.get("age", NO_AGE)),
-        ),
-        tuple(float(edge) for edge in plain.get("edges", ())),
-        tuple(float(edge) for edge in plain.get("delayEdges", ())),
-    )
-
-
 def _plain(value: float) -> float | str:
     """JSON has no NaN, and it matters here."""
     return value if isfinite(value) else str(value)
-
-
-def _number(value: Any) -> float:
-    return _NUMBERS[value] if isinstance(value, str) else float(value)
-
-
-def _parsed(line: str) -> Mapping[str, Any]:
-    try:
-        plain = json.loads(line)
-    except ValueError as error:
-        raise RecordingError(f"a line is no JSON ({error})") from None
-    if not isinstance(plain, dict):
-        raise RecordingError("a line is no JSON object")
-    return plain

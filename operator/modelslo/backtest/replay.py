@@ -16,6 +16,7 @@ from modelslo.judge.increments import Meters, step_of
 from modelslo.judge.verdict import GateVerdict, said_by, verdict_of
 
 _LATEST: Final = 1e12
+_ROUNDING: Final = 1e-6
 _DECIDED: Final = {GateVerdict.ROLLBACK: "rollback", GateVerdict.PROMOTE: "promote"}
 
 
@@ -66,11 +67,16 @@ class Replay:
     def _expected(self, scrape: Mapping[str, Any]) -> float:
         """The time of the scrape; only the next one of this trace is taken."""
         self.belongs(scrape)
-        if scrape.get("k") != self._next:
-            raise ObservationError("k", f"{scrape.get('k')!r}, and {self._next} is next: scrapes come without holes")
-        at = scrape.get("t")
+        k, at, started = scrape.get("k"), scrape.get("t"), scrape.get("rollout_started", False)
+        if k != self._next or type(k) is not int:
+            raise ObservationError("k", f"{k!r}, and {self._next} is next: whole numbers without holes")
+        due, dt = k * self._meta.dt, self._meta.dt
         if isinstance(at, bool) or not isinstance(at, (int, float)) or not abs(at) < _LATEST:
-            raise ObservationError("t", f"{at!r} is no time: write seconds, k times dt")
+            raise ObservationError("t", f"{at!r} is no time: write seconds, k times dt: {due:g}")
+        if abs(at - due) > _ROUNDING * max(due, dt):
+            raise ObservationError("t", f"{at!r} is not the time of scrape {k}: write seconds, k times dt: {due:g}")
+        if type(started) is not bool:
+            raise ObservationError("rollout_started", f"{started!r}: write true or false")
         return float(at)
 
     def _answer(self, at: float, k: int) -> dict[str, Any]:

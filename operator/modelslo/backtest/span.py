@@ -11,13 +11,15 @@ from math import floor
 from modelslo.api.status import ModelSLOStatus
 from modelslo.backtest.course import NOWHERE
 from modelslo.backtest.recording import Header, Recording
-from modelslo.backtest.variants import Variant
+from modelslo.backtest.variants import AS_IT_IS, Variant
 from modelslo.engine.asks import ask_for, history, selector_of, slices_of, vetoes_of
 from modelslo.observe.ask import Ask, Source, Veto
 from modelslo.observe.evidence import ModelKey
 
 # Two hours at an interval of a minute: some megabytes of raw samples.
 CHUNK_CELLS = 120
+_ROUNDING = 0.001
+_ANEW = "record again, into another file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +80,39 @@ def _vetoes(variants: Sequence[Variant]) -> tuple[Veto, ...]:
 
 
 def misfit(header: Header, variants: Sequence[Variant], model: ModelKey) -> str:
-    """Why a recording does not serve these variants; empty when it does."""
+    """Why a recording does not serve these variants, and the mend; empty when it does."""
     wanted = header_for(variants, model, header.begin, header.end)
     if header.model != wanted.model:
-        return f"it is of {header.model}"
+        return f"it is of {header.model}, and this is {wanted.model}: give another file"
     if header.series != wanted.series:
-        return "it is of other series (spec.indicator)"
-    if (header.grid, header.slice_length) != (wanted.grid, wanted.slice_length):
-        return "it has another grid (spec.interval, spec.objective.slice)"
-    if not {one.query for one in wanted.vetoes} <= {one.query for one in header.vetoes}:
-        return "it does not have every query of spec.guardrails.vetoes"
-    if (
-        wanted.since < header.since
-        or wanted.until > header.until
-        or wanted.first_slice < header.first_slice
-        or wanted.last_slice > header.last_slice
-    ):
-        return "a window or a delay of the ModelSLO reaches further than was read"
-    return ""
+        return f"it is of other series than those of spec.indicator: {_ANEW}"
+    ours, theirs = (wanted.grid, wanted.slice_length), (header.grid, header.slice_length)
+    for field, now, then in zip(("spec.interval", "spec.objective.slice"), ours, theirs, strict=True):
+        if now != then:
+            return f"{field} is {now:g}s, and was {then:g}s when it was made: {_ANEW}"
+    asked = {one.query for one in header.vetoes}
+    missing = next((one.query for one in wanted.vetoes if one.query not in asked), None)
+    if missing is not None:
+        return f"spec.guardrails.vetoes: it does not have the query {missing!r}: {_ANEW}"
+    return next(filter(None, (_beyond(header, one) for one in variants)), "")
+
+
+def _beyond(header: Header, one: Variant) -> str:
+    """What this variant needs and was not read; empty when there is nothing."""
+    need, spec = need_of((one,), header.model, header.begin, header.end), one.spec
+    further = need.since < header.since or need.first_slice < header.first_slice
+    later = need.until > header.until or need.last_slice > header.last_slice
+    if not further and not later:
+        return ""
+    settle, then = one.parameters.timing.settle, header.end - header.until
+    if abs(settle - then) > _ROUNDING:
+        return f"the setting settle is {settle:g}s, and was {then:g}s when it was made: set it so, or {_ANEW}"
+    window, delay = spec.objective.window, spec.indicator.labels.delay
+    named = f"spec.objective.window={window} with spec.indicator.labels.delay={delay}"
+    if one.name != AS_IT_IS:
+        named = f"--what-if {one.name}"
+    reaches = "looks further back than was read" if further else "needs newer slices than were read"
+    return f"{named} {reaches}: record again with that, into another file (with --from and --to)"
 
 
 def asks_of(recording: Recording, variant: Variant, source: Source) -> Iterator[Ask]:

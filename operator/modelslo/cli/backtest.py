@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from modelslo.api.quantity import seconds
 from modelslo.backtest.course import course
@@ -31,11 +31,27 @@ from modelslo.observe.evidence import ModelKey
 
 _DEFAULT = 86_400.0
 _LONGEST = 31 * 86_400.0
+# What says of a ModelSLO which one, when, and what to do with it; --jsonl has none.
+_OF_A_MODEL: Final = {
+    "name": "NAME",
+    "file": "-f",
+    "begin": "--from",
+    "end": "--to",
+    "stable": "--stable",
+    "canary": "--canary",
+    "what_if": "--what-if",
+    "record": "--record",
+    "html": "--html",
+    "prometheus_url": "--prometheus-url",
+    "namespace": "-n",
+    "context": "--context",
+    "kubeconfig": "--kubeconfig",
+}
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.jsonl:
-        return _jsonl()
+        return _jsonl(arguments)
     model, raw = _model(arguments)
     settings = local_settings(arguments.prometheus_url)
     try:
@@ -81,7 +97,18 @@ def replayed(
     return Report(header.model, _time(header.begin), _time(header.end), labels, outcomes)
 
 
-def _jsonl() -> int:
+def _jsonl(arguments: argparse.Namespace) -> int:
+    given = [option for name, option in _OF_A_MODEL.items() if getattr(arguments, name)]
+    if given:
+        raise CommandError(
+            f"--jsonl: {', '.join(given)}: all that is judged, and by what, is in the observations on standard input: "
+            f"leave out {' and '.join(given)}, or --jsonl",
+            MISUSE,
+        )
+    if sys.stdin is None or sys.stdout is None:
+        raise CommandError(
+            "--jsonl: standard input or output is closed: give observations, such as < observations.jsonl", MISUSE
+        )
     try:
         # Bytes: JSON is UTF-8, whatever the locale says.
         replay_lines(sys.stdin.buffer, sys.stdout)
@@ -127,7 +154,7 @@ def _recording(
             )
         problem = misfit(header, variants, model)
         if problem:
-            raise CommandError(f"--record: {path} does not serve: {problem}: give another file", MISUSE)
+            raise CommandError(f"--record: {path} does not serve: {problem}", MISUSE)
     if kept is not None and kept.complete:
         return kept
     source = source_for(variants[0].spec, settings, arguments.prometheus_url)

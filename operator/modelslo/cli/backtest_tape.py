@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from modelslo.backtest.recording import Chunk, Header, Recording, RecordingError, chunk_in, header_of
+from modelslo.backtest.recording import Chunk, Header, Recording, RecordingError
+from modelslo.backtest.written import chunk_in, header_of
 from modelslo.cli.errors import MISUSE, CommandError
 
 
@@ -20,22 +23,37 @@ def load(path: Path) -> Recording | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}", MISUSE) from None
+        raise CommandError(f"{path}: {error.strerror}: give a file that can be read", MISUSE) from None
     lines = text.split(b"\n")[:-1]  # what follows the last end of line is torn, or nothing
     if not lines:
         if text:
             raise CommandError(f"{path}: it is no recording: give another file", MISUSE)
         return None
+    return _read(path, lines)
+
+
+def _read(path: Path, lines: Sequence[bytes]) -> Recording:
+    number = 1
     try:
         recording = Recording(header_of(lines[0].decode()))
-        for number, line in enumerate(lines[1:], 2):
-            try:
-                recording.add(chunk_in(line.decode()))
-            except RecordingError as error:
-                raise RecordingError(f"line {number}: {error}: take that line and what follows out of it") from None
-    except (RecordingError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path}: {error}", MISUSE) from None
+        for number, line in enumerate(lines[1:], 2):  # noqa: B007 - told below
+            recording.add(chunk_in(line.decode()))
+    except RecordingError as error:
+        raise _damaged(path, number, str(error)) from None
+    except UnicodeDecodeError as error:
+        raise _damaged(path, number, f"byte {error.start + 1}, {error.object[error.start]:#04x}, is no UTF-8") from None
     return recording
+
+
+def _damaged(path: Path, number: int, problem: str) -> CommandError:
+    """Chunks before the one that is damaged are sound; without a sound first line nothing is."""
+    mend = "record again, into another file"
+    if number > 1:
+        mend = (
+            f"delete this line and all after it (sed -i '{number},$d' {shlex.quote(str(path))}), and the same command "
+            f"reads them from Prometheus again; or {mend}"
+        )
+    return CommandError(f"{path}: line {number}: {problem}: {mend}", MISUSE)
 
 
 class Tape:

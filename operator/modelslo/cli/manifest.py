@@ -14,6 +14,8 @@ from modelslo.cli.errors import NEGATIVE, CommandError
 
 def documents(file: str, exit_code: int = NEGATIVE) -> list[Any]:
     """All documents of the file, - for standard input. CommandError when it cannot be read or is no YAML."""
+    if file == "-" and sys.stdin is None:
+        raise CommandError("-: standard input is closed: give a file with a ModelSLO", exit_code)
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return list(yaml.load_all(text, _Strict))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -250,16 +252,24 @@ SCRAPE = "arms.stable"
         ("k", 9, ("k", "9", "6 is next")),
         ("k", "6", ("k", "'6'", "6 is next")),
         ("k", ..., ("k", "6 is next")),
+        ("k", 6.0, ("k", "6.0", "6 is next", "whole numbers")),
+        ("k", True, ("k", "True", "6 is next")),
+        ("t", 180.01, ("t", "180.01 is not the time of scrape 6", "k times dt: 180")),
+        ("t", 150.0, ("t", "150.0 is not the time of scrape 6", "k times dt: 180")),
+        ("t", -180.0, ("t", "-180.0 is not the time")),
+        ("t", "NaN", ("t", "'NaN' is no time", "k times dt: 180")),
+        ("rollout_started", "no", ("rollout_started: 'no': write true or false",)),
+        ("rollout_started", 0, ("rollout_started: 0: write true or false",)),
         ("t", "180", ("t", "'180'", "seconds")),
         ("t", None, ("t", "seconds")),
         ("t", True, ("t", "seconds")),
         ("t", 10**400, ("t", "seconds")),
         ("t", ..., ("t", "seconds")),
-        ("arms", ..., ("arms", "required")),
-        ("arms", None, ("arms",)),
-        ("arms", [], ("arms",)),
-        (SCRAPE, 1, (SCRAPE,)),
-        (f"{SCRAPE}.loss_count", ..., ("loss_count", "required")),
+        ("arms", ..., ("arms", "is missing: write")),
+        ("arms", None, ("arms: None: write an object",)),
+        ("arms", [], ("arms: []: write an object", '"canary"')),
+        (SCRAPE, 1, (f"{SCRAPE}: 1: write an object",)),
+        (f"{SCRAPE}.loss_count", ..., ("loss_count", "is missing: write")),
         (f"{SCRAPE}.loss_count", None, ("loss_count", "None", '"NaN"')),
         (f"{SCRAPE}.loss_count", True, ("loss_count", "True", '"NaN"')),
         (f"{SCRAPE}.loss_count", "nan", ("loss_count", "'nan'", '"NaN"')),
@@ -268,18 +278,19 @@ SCRAPE = "arms.stable"
         (f"{SCRAPE}.loss_sum", [], ("loss_sum", '"NaN"')),
         (f"{SCRAPE}.loss_sumsq", ..., ("loss_sumsq", "has_sumsq")),
         (f"{SCRAPE}.loss_sumsq", None, ("loss_sumsq",)),
-        (f"{SCRAPE}.predictions_total", ..., ("predictions_total", "required")),
-        (f"{SCRAPE}.buckets", ..., ("buckets", "required")),
+        (f"{SCRAPE}.predictions_total", ..., ("predictions_total", "is missing: write")),
+        (f"{SCRAPE}.buckets", ..., ("buckets", "is missing: write")),
         (f"{SCRAPE}.buckets", [1, 2], ("buckets", "2 counts", "one more than edges")),
         (f"{SCRAPE}.buckets", 7, ("buckets",)),
         (f"{SCRAPE}.buckets.3", "x", ("buckets.3", "'x'", '"NaN"')),
         (f"{SCRAPE}.buckets.3", None, ("buckets.3", '"NaN"')),
         (f"{SCRAPE}.buckets.3", [1], ("buckets.3", '"NaN"')),
         (f"{SCRAPE}.lag_buckets", [1], ("lag_buckets", "one more than edges")),
-        (f"{SCRAPE}.lag_buckets", ..., ("lag_buckets", "required")),
-        (f"{SCRAPE}.segments", ..., ("segments", "'north'", "meta.segments")),
-        (f"{SCRAPE}.segments.north", ..., ("segments", "'north'", "meta.segments")),
-        (f"{SCRAPE}.segments.north.loss_count", ..., ("segments.north.loss_count", "required")),
+        (f"{SCRAPE}.lag_buckets", ..., ("lag_buckets", "is missing: write")),
+        (f"{SCRAPE}.segments", None, ("segments: None: write an object",)),
+        (f"{SCRAPE}.segments", [], ("segments: []: write an object",)),
+        (f"{SCRAPE}.segments.north", None, ("segments.north: None: write an object",)),
+        (f"{SCRAPE}.segments.north.loss_count", ..., ("segments.north.loss_count", "is missing: write")),
         (f"{SCRAPE}.segments.north.buckets", [1.0], ("segments.north.buckets", "one more than edges")),
     ],
 )
@@ -292,36 +303,132 @@ def test_a_bad_scrape_is_reported_with_line_key_and_mend(path: str, value: Any, 
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("trace", ..., ("trace", "required")),
-        ("trace", 5, ("trace", "string")),
-        ("dt", 0, ("dt", "greater than 0")),
-        ("k0", -1, ("k0", "greater than or equal to 0")),
-        ("edges", [1.0, 0.5], ("edges", "do not ascend", "smallest first")),
-        ("edges", [1.0, 1.0], ("edges", "do not ascend")),
-        ("edges", ..., ("edges", "required")),
-        ("edges", ["a"], ("edges.0", "valid number")),
-        ("edges", [1.0, "+Inf"], ("edges", "finite")),
-        ("lag_edges", [60.0, 30.0], ("lag_edges", "do not ascend")),
-        ("margin", 0, ("margin", "greater than 0")),
-        ("margin", "NaN", ("margin",)),
-        ("alpha", 1, ("alpha", "less than 1")),
-        ("beta", 0, ("beta", "greater than 0")),
-        ("warmup_s", -1, ("warmup_s", "greater than or equal to 0")),
-        ("slo_loss", 0, ("slo_loss", "greater than 0")),
-        ("slo_loss", ..., ("slo_loss", "required")),
-        ("has_canary", "perhaps", ("has_canary", "boolean")),
-        ("segments", "north", ("segments", "tuple")),
-        ("false_retrain_days", 0, ("false_retrain_days", "greater than 0")),
-        ("retrain_persist_s", 0, ("retrain_persist_s", "greater than 0")),
+        ("trace", ..., "trace: is missing: write a string"),
+        ("trace", 5, "trace: 5: write a string"),
+        ("dt", 0, "dt: 0: write the seconds between scrapes, a number above 0"),
+        ("dt", "30", "dt: '30': write the seconds"),
+        ("dt", True, "dt: True: write the seconds"),
+        ("dt", 1e300, "dt: 1e+300: write the seconds"),
+        ("dt", ..., "dt: is missing: write the seconds"),
+        ("k0", -1, "k0: -1: write the index"),
+        ("k0", "2", "k0: '2': write the index"),
+        ("k0", True, "k0: True: write the index"),
+        ("k0", 1e300, "k0: 1e+300: write the index"),
+        ("k0", 2.5, "k0: 2.5: write the index"),
+        (
+            "edges",
+            [1.0, 0.5],
+            "edges: [1.0, 0.5] do not ascend: write the finite upper bounds of the buckets, smallest",
+        ),
+        ("edges", [1.0, 1.0], "edges: [1.0, 1.0] do not ascend"),
+        ("edges", ..., "edges: is missing: write the finite upper bounds"),
+        ("edges", ["a"], "edges.0: 'a': write the finite upper bounds"),
+        ("edges", [1.0, "+Inf"], "edges.1: '+Inf': write the finite upper bounds"),
+        ("edges", [10**400], "edges.0: 1000"),
+        ("edges", 5, "edges: 5: write the finite upper bounds"),
+        ("lag_edges", [60.0, 30.0], "lag_edges: [60.0, 30.0] do not ascend"),
+        ("margin", 0, "margin: 0: write a fraction from 0.0001 to 1: 0.1 for 10 %"),
+        ("margin", 10, "margin: 10: write a fraction from 0.0001 to 1: 0.1 for 10 %"),
+        ("margin", 1e-17, "margin: 1e-17: write a fraction"),
+        ("margin", 1e200, "margin: 1e+200: write a fraction"),
+        ("margin", "NaN", "margin: 'NaN': write a fraction"),
+        ("margin", "10%", "margin: '10%': write a fraction"),
+        ("segment_margin", 1e200, "segment_margin: 1e+200: write a fraction from 0.0001 to 100"),
+        ("alpha", 5, "alpha: 5: write a fraction above 0, at most 0.5: 0.05 for 5 %"),
+        ("alpha", 0.6, "alpha: 0.6: write a fraction"),
+        ("beta", 0, "beta: 0: write a fraction"),
+        ("warmup_s", -1, "warmup_s: -1: write seconds"),
+        ("slo_loss", 0, "slo_loss: 0: write the SLO's mean loss"),
+        ("slo_loss", 1e300, "slo_loss: 1e+300: write the SLO's mean loss"),
+        ("slo_loss", ..., "slo_loss: is missing: write the SLO's mean loss"),
+        ("has_canary", "yes", "has_canary: 'yes': write true or false"),
+        ("has_canary", 1, "has_canary: 1: write true or false"),
+        ("has_sumsq", "no", "has_sumsq: 'no': write true or false"),
+        ("segments", "north", "segments: 'north': write a list of names"),
+        ("segments", [1], "segments.0: 1: write a list of names"),
+        ("false_retrain_days", 0, "false_retrain_days: 0: write days"),
+        ("retrain_persist_s", 0, "retrain_persist_s: 0: write seconds"),
     ],
 )
-def test_a_bad_beginning_is_reported_with_line_key_and_mend(path: str, value: Any, words: tuple[str, ...]) -> None:
+def test_a_bad_beginning_is_reported_with_line_key_and_mend(path: str, value: Any, words: str) -> None:
     meta, *_ = trace("one-segment", hours=0.05)
     with pytest.raises(LineError) as caught:
         answers(text([changed(meta, path, value)]))
-    error = str(caught.value)
-    assert error.startswith("line 1: ")
-    assert all(word in error for word in words), error
+    assert str(caught.value).startswith(f"line 1: {words}")
+
+
+def test_the_lines_in_the_documentation_are_taken() -> None:
+    page = (Path(__file__).parents[3] / "docs/backtest.md").read_text()
+    given, answer, *_ = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (found,) = answers(given.splitlines(keepends=True))
+    assert (found["trace"], found["action"]) == ("t1", "hold")
+    assert set(json.loads(answer)) == {*found, "e_rollback", "e_promote"}
+
+
+def test_all_numbers_that_the_format_allows_are_taken() -> None:
+    """Whole or not; segments may be judged by a wider margin."""
+    meta, *rest = trace("one-segment", hours=0.05)
+    usual = answers(text([meta, *rest]))
+    whole = dict(meta) | {"k0": float(meta["k0"]), "dt": int(meta["dt"]), "warmup_s": int(meta["warmup_s"])}
+    assert answers(text([whole, *rest])) == usual
+    for key, value in (("segment_margin", 3), ("margin", 1), ("margin", 0.001), ("alpha", 0.5), ("beta", 1e-6)):
+        assert len(answers(text([dict(meta) | {key: value}, *rest]))) == len(usual)
+    rounded = [dict(line) | {"t": line["t"] * (1 + 1e-15)} if line["type"] == "scrape" else line for line in rest]
+    assert len(answers(text([meta, *rounded]))) == len(usual)
+
+
+@pytest.mark.parametrize("mode", ["histogram", "sums", "squares"])
+def test_a_segment_that_is_not_there_has_counted_nothing(mode: Mode) -> None:
+    """A client library makes a labelled series with its first label."""
+    lines = trace("one-segment", hours=1.0, mode=mode)
+    meta = lines[0]
+
+    def without(line: Line, gone: Callable[[Any, str], None]) -> Line:
+        """One segment of the canary has no label in the first twenty scrapes of the rollout, no other has in five."""
+        if line["type"] != "scrape" or line["k"] < meta["k0"]:
+            return line
+        copy = changed(line, "trace", line["trace"])
+        for number, name in enumerate(meta["segments"]):
+            if line["k"] < meta["k0"] + (20 if number == 0 else 5):
+                gone(copy["arms"].get("canary", {}).get("segments", {}), name)
+        return copy
+
+    def zeros(segments: Any, name: str) -> None:
+        if name in segments:
+            one = segments[name]
+            segments[name] = {key: [0] * len(value) if key == "buckets" else 0 for key, value in one.items()}
+
+    def absent(segments: Any, name: str) -> None:
+        segments.pop(name, None)
+
+    # Given a canary whose segments come one by one, as zeros or not at all
+    expected = answers(text([without(line, zeros) for line in lines]))
+    assert {one["action"] for one in expected} >= {"hold", "rollback"}
+    found = [without(line, absent) for line in lines]
+    emptied = [
+        changed(line, "arms.canary.segments", ...)
+        if line["type"] == "scrape" and line["arms"].get("canary", {}).get("segments") == {}
+        else line
+        for line in found
+    ]
+    # When they are replayed, then it makes no difference
+    assert answers(text(found)) == expected
+    assert emptied != found
+    assert answers(text(emptied)) == expected
+
+
+def test_an_e_value_that_is_no_number_is_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON has no NaN."""
+    monkeypatch.setattr("modelslo.backtest.replay.e_value", lambda log_e: float("nan"))
+    lines = text(trace("same-exponential", hours=0.05))
+    assert answers(lines)[-1]["e_rollback"] is None
+    assert "NaN" not in json.dumps(answers(lines))
+
+
+def test_a_recording_is_named_as_such() -> None:
+    header = '{"modelsloRecording":1,"namespace":"shop","name":"fraud"}\n'
+    with pytest.raises(LineError, match=r"line 1: .*this is a recording.*`modelslo backtest NAME --record FILE`"):
+        answers([header])
 
 
 @pytest.mark.parametrize(
@@ -359,7 +466,7 @@ def test_lines_out_of_order_are_reported() -> None:
         ([one], 'a "scrape" before any "meta"'),
         (['{"type": "end", "trace": "t"}\n'], 'a "end" before any "meta"'),
         ([meta, meta], '"meta" inside a trace: send its "end"'),
-        ([meta, two], "0 is next: scrapes come without holes"),
+        ([meta, two], "0 is next: whole numbers without holes"),
         ([meta, one, one], "1 is next"),
     ):
         with pytest.raises(LineError, match=f"line {len(given)}: ") as caught:

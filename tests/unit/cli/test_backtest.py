@@ -140,6 +140,7 @@ def test_it_goes_on_where_prometheus_failed(
         (["--canary=v9"], "--canary: 'v9' served nothing in that time; it has v1, v<2>"),
         (["--html=/nowhere/x.html"], "--html: /nowhere/x.html: No such file or directory"),
         (["--record=/nowhere/x.jsonl"], "/nowhere/x.jsonl: No such file or directory"),
+        (["--record=/"], "error: /: Is a directory: give a file that can be read"),
         (["other"], "holds no ModelSLO 'other'"),
     ],
 )
@@ -151,6 +152,69 @@ def test_wrong_usage(command: list[str], options: list[str], message: str, capsy
 def test_without_a_model_it_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backtest"]) == 2
     assert "or give a file (-f FILE); or say --jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["fraud"], "NAME"),
+        (["-f", "fraud.yaml", "--html=x.html"], "-f, --html"),
+        (["--what-if=spec.rollout.gate.margin=5%"], "--what-if"),
+        (["--record=x.jsonl"], "--record"),
+        (["--from=1h", "--to=5m", "--canary=v2"], "--from, --to, --canary"),
+        (["-n", "shop"], "-n"),
+    ],
+)
+def test_jsonl_takes_nothing_of_a_model(given: list[str], named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else somebody believes that it was heeded."""
+    assert main(["backtest", "--jsonl", *given]) == 2
+    assert f"error: --jsonl: {named}: all that is judged" in capsys.readouterr().err
+
+
+def test_standard_input_that_is_closed_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["backtest", "--jsonl"]) == 2
+    assert "standard input or output is closed: give observations" in capsys.readouterr().err
+    assert main(["backtest", "-f", "-"]) == 2
+    assert "-: standard input is closed: give a file" in capsys.readouterr().err
+    assert main(["validate", "-"]) == 1
+    assert "-: standard input is closed: give a file" in capsys.readouterr().err
+
+
+def test_a_recording_that_does_not_serve_says_what_to_do(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a recording
+    path = tmp_path / "tape.jsonl"
+    assert main([*command, f"--record={path}"]) == 0
+    again = [*(one for one in command if not one.startswith("--from")), f"--record={path}"]
+    capsys.readouterr()
+    # When a longer window is tried on it
+    assert main([*again, "--what-if=spec.objective.window=8h"]) == 2
+    # Then field, value and mend are named
+    said = capsys.readouterr().err
+    assert f"--record: {path} does not serve: --what-if spec.objective.window=8h looks further back" in said
+    assert "record again with that, into another file" in said
+
+
+def test_a_recording_that_is_damaged_is_no_traceback(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a recording of which one number became another
+    path = tmp_path / "tape.jsonl"
+    assert main([*command, f"--record={path}"]) == 0
+    again = [*(one for one in command if not one.startswith("--from")), f"--record={path}"]
+    header, *rest = path.read_text().splitlines(keepends=True)
+    for damaged in ('"end":1e15', '"end":1', '"end":Infinity'):
+        path.write_text("".join([re.sub(r'"end":[^,}]+', damaged, header), *rest]))
+        # When it is replayed, then that is said and nothing is decided
+        capsys.readouterr()
+        assert main(again) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert f"{path}: line 1: end: " in printed.err
 
 
 def test_nothing_in_prometheus_is_no_verdict() -> None:
