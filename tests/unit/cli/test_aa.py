@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,9 @@ from modelslo.cli.aa_page import Case, as_json, page
 from modelslo.cli.errors import CommandError
 from modelslo.cli.main import main
 from modelslo.engine.settings import Settings
-from modelslo.judge.aa import compare_replicas
+from modelslo.judge.aa import Fitness, compare_replicas
 from modelslo.observe.ask import Ask
-from modelslo.observe.evidence import Evidence, Increment, ModelKey
+from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey
 from tests.unit.judge.make import parameters, spec_of
 from tests.unit.judge.test_aa import EDGES, HOUR, increments
 
@@ -33,11 +34,12 @@ def case(means: dict[str, float], labels: int = 20, times_predictions: dict[str,
 
 def test_a_fit_one() -> None:
     text = "\n".join(page(case({"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0})))
+    assert "a row differs from an e-value of 60 on, earlier where several do" in text
     assert text.startswith("A/A check of ModelSLO shop/fraud: replicas of version 'v1' by 'pod'\n")
     assert "compared for 3h, after 1h of history" in text
     assert "FIT: a canary with stable's own model would have been promoted" in text
     assert "promoted after" in text
-    assert "differs" not in text.replace("no replica differs", "")
+    assert not any(line.endswith("differs") for line in text.splitlines())
 
 
 def test_an_unfit_one_names_the_replica() -> None:
@@ -49,16 +51,77 @@ def test_an_unfit_one_names_the_replica() -> None:
 
 
 def test_labels_that_get_lost_are_remarked() -> None:
-    found = case({"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0}, times_predictions={"pod-b": 2.0})
+    found = case({"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0}, times_predictions={"pod-b": 1.6})
     assert any("of the predictions of pod-b have labels" in line for line in page(found))
+    assert found.report.fitness is Fitness.FIT
 
 
-def test_json_says_the_same() -> None:
-    found = as_json(case({"pod-a": 1.0, "pod-b": 1.6, "pod-c": 1.0, "pod-d": 1.0}))
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["fitness"] == "Unfit"
-    assert [one["name"] for one in found["replicas"] if one["differs"]] == ["pod-b"]
-    assert found["threshold"] == pytest.approx(20)
+THREE = {"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0}
+
+
+def of_three(**change: Any) -> Case:
+    """Three alike, with such increments of pod-c."""
+    found = [replace(one, **change) if one.version == "pod-c" else one for one in increments(THREE, 240, 20)]
+    report = compare_replicas(parameters(), found, EDGES, HOUR)
+    return Case(MODEL, "v1", "pod", parameters(), report, 0.0, HOUR, 240 * 60.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "remark", "conclusion"),
+    [
+        (
+            {"losses": Losses()},
+            "coverage differs",
+            "pod-c: the share of predictions with labels is below half",
+            "UNFIT: metrics are broken",
+        ),
+        (
+            {"losses": Losses(20, float("nan"), (0.0,) * (len(EDGES) + 1))},
+            "NaN",
+            "pod-c: the loss sum is not a finite number",
+            "UNFIT: metrics are broken",
+        ),
+        (
+            {"invalid": 10.0},
+            "invalid losses",
+            "Losses that are no numbers: 33.3% of pod-c's.",
+            "UNFIT: metrics are broken",
+        ),
+        (
+            {"losses": Losses(), "predictions": 0.0},
+            "no traffic",
+            "pod-c: it served nothing.",
+            "INCONCLUSIVE: nothing is known to be wrong",
+        ),
+    ],
+)
+def test_what_stands_against_a_replica_is_in_its_row_and_explained(
+    change: dict[str, Any], row: str, remark: str, conclusion: str
+) -> None:
+    """Each of these was FIT, with exit status 0."""
+    found = of_three(**change)
+    text = page(found)
+    (line,) = (line for line in text if line.split()[:1] == ["pod-c"])
+    assert line.endswith(f"   {row}")
+    assert any(line.startswith(f"  - {remark}") for line in text)
+    assert any(line.startswith(conclusion) for line in text)
+    assert json.loads(json.dumps(as_json(found), allow_nan=False)) == as_json(found)
+
+
+def test_a_replica_that_was_not_there_all_the_time_is_named_and_is_not_fit() -> None:
+    found = increments(THREE, 240, 20, late=("pod-c",))
+    report = compare_replicas(parameters(), found, EDGES, HOUR)
+    text = page(Case(MODEL, "v1", "pod", parameters(), report, 0.0, HOUR, 240 * 60.0))
+    assert any(line.startswith("INCONCLUSIVE") for line in text)
+    assert (
+        "  - Left out, because they were not there all the time: pod-c. Give a --range in which all were there." in text
+    )
+
+
+def test_few_labels_ask_for_a_longer_range() -> None:
+    text = "\n".join(page(case({"pod-a": 1.0, "pod-b": 1.0}, labels=1)))
+    assert "INCONCLUSIVE" in text
+    assert "would not have been promoted in that time. Give a longer --range" in text
 
 
 def _asked(monkeypatch: pytest.MonkeyPatch, found: list[Increment]) -> list[Ask]:
