@@ -158,8 +158,10 @@ def compare_replicas(
     edges: tuple[float, ...],
     since: float,
     seen: Callable[[float], None] = lambda done: None,
+    until: float | None = None,
 ) -> Report:
     """`increments` are of stable alone, with the replica as their version; what ended by `since` (Unix s) is history.
+    It was read `until` then, None: as far as there is anything.
 
     ValueError when fewer than two replicas were there all the time. `seen` is told the share that is done, from zero
     again whenever one that differs was taken out.
@@ -170,7 +172,7 @@ def compare_replicas(
     if len(names) < 2:
         raise ValueError(f"{len(names)} replicas were there all the time; two are needed")
     there = {name: everyone[name] for name in names}
-    against = faults(parameters, there, cells[-1][0].end)
+    against = faults(parameters, there, cells[-1][0].end if until is None else until)
     sound = [name for name in names if there[name].labels > 0 and Against.NAN_LOSS not in against[name]]
     data = _Data(parameters, tuple(cells), edges, since)
     found = _compared(data, sound, seen) if len(sound) > 1 else _Found({})

@@ -156,6 +156,51 @@ def test_without_a_version_it_is_the_one_with_most_labels(monkeypatch: pytest.Mo
     assert [ask.selector.version_label for ask in asked] == ["model_version", "pod"]
 
 
+def test_losses_without_the_label_are_a_replica_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were dropped without a word."""
+    _asked(monkeypatch, increments({"pod-a": 1.0, "pod-b": 1.0, "": 3.0}, 240, 20))
+    found = aa.case_of(_wanted(), Settings(prometheus_url="http://p"), None, now=240 * 60.0).report
+    assert [one.name for one in found.replicas if one.odd] == ["(no pod)"]
+    assert found.fitness is Fitness.UNFIT
+
+
+def test_predictions_that_a_gateway_counts_are_no_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = increments({"pod-a": 1.0, "pod-b": 1.0, "": 1.0}, 240, 20)
+    _asked(
+        monkeypatch,
+        [replace(one, predictions=0.0) if one.version else replace(one, losses=Losses()) for one in counted],
+    )
+    found = aa.case_of(_wanted(), Settings(prometheus_url="http://p"), None, now=240 * 60.0).report
+    assert [one.name for one in found.replicas] == ["pod-a", "pod-b"]
+
+
+def test_the_exit_status_is_that_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given three replicas of which one gets no labels, when it is asked, then the status is not zero."""
+    now = 1_700_000_040.0
+    file = tmp_path / "fraud.yaml"
+    spec = spec_of().model_dump(mode="json", by_alias=True, exclude_none=True)
+    body = {"apiVersion": "modelslo.dev/v1alpha1", "kind": "ModelSLO", "metadata": {"name": "fraud"}, "spec": spec}
+    file.write_text(json.dumps(body))
+    monkeypatch.setattr("modelslo.cli.aa.time.time", lambda: now)
+    begin = now // 60 * 60 - 240 * 60
+    for losses, status, fitness in ((None, 0, "Fit"), (Losses(), 1, "Unfit")):
+        found = [
+            replace(
+                one,
+                start=begin + one.start,
+                end=begin + one.end,
+                losses=losses if losses is not None and one.version == "pod-c" else one.losses,
+            )
+            for one in increments(THREE, 240, 20)
+        ]
+        _asked(monkeypatch, found)
+        options = ["aa", "-f", str(file), "--version=v1", "--prometheus-url=http://p", "-o", "json"]
+        assert main(options) == status
+        assert json.loads(capsys.readouterr().out)["fitness"] == fitness
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [

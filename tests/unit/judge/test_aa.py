@@ -104,10 +104,10 @@ def test_one_replica_cannot_be_compared() -> None:
 
 
 def test_all_of_many_replicas_are_compared() -> None:
-    """Forty, one of which has twice the loss and fewer labels than the others: it was among those not looked at."""
-    means = {f"pod-{number:02d}": 1.0 for number in range(40) if number != 17}
+    """Twenty, one of which has twice the loss and fewer labels than the others: it was among those not looked at."""
+    means = {f"pod-{number:02d}": 1.0 for number in range(20) if number != 17}
     found = report(increments(means, 90, 8) + increments({"pod-17": 2.0}, 90, 6, seed=2), HOUR / 2)
-    assert len(found.replicas) == 40
+    assert len(found.replicas) == 20
     assert [one.name for one in found.replicas if one.odd] == ["pod-17"]
     assert found.fitness is Fitness.UNFIT
 
@@ -260,6 +260,12 @@ def test_a_replica_that_ended_is_not_fit() -> None:
     found = report([one for one in increments(THREE, 240, 20) if one.version != "c" or one.end <= 220 * INTERVAL])
     assert found.fitness is Fitness.INCONCLUSIVE
     assert against(found) == {"c": {Against.STALE}}
+
+
+def test_where_nothing_new_comes_it_is_not_fit() -> None:
+    found = compare_replicas(parameters(), increments(THREE, 240, 20), EDGES, HOUR, until=300 * INTERVAL)
+    assert found.fitness is Fitness.INCONCLUSIVE
+    assert against(found) == {name: {Against.STALE} for name in THREE}
 
 
 def test_it_errs_no_more_often_than_it_promises() -> None:
