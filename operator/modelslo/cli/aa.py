@@ -95,12 +95,12 @@ def case_of(wanted: Wanted, settings: Settings, prometheus_url: str | None, now:
         age_label=None,  # replicas of one version have been there equally long
     )
     evidence = asyncio.run(look(wanted.model, source, of_version, parameters, wanted.span, at))
-    named = [one for one in evidence.increments if one.version]
-    _fit_to_compare(named, wanted.by, version)
+    _fit_to_compare(evidence.increments, wanted.by, version)
+    named = _named(evidence.increments, wanted.by)
     begins = max(evidence.since, min(one.start for one in named))
     since = begins + min(history(parameters.timing), _HISTORY_SHARE * (evidence.at - begins))
     try:
-        report = compare_replicas(parameters, named, evidence.edges, since, _progress)
+        report = compare_replicas(parameters, named, evidence.edges, since, _progress, evidence.at)
     except ValueError as error:
         raise CommandError(
             f"{error}. Is the range too long for pods that were replaced? Give a shorter --range"
@@ -119,7 +119,7 @@ def _busiest(
 
 
 def _fit_to_compare(increments: Sequence[Increment], by: str, version: str) -> None:
-    names = sorted({one.version for one in increments})
+    names = sorted({one.version for one in increments if one.version})
     if len(names) >= 2:
         return
     found = f"only one value, {names[0]!r}" if names else "no such label"
@@ -128,6 +128,13 @@ def _fit_to_compare(increments: Sequence[Increment], by: str, version: str) -> N
         "(--by instance). Where one joiner counts for all pods there is none: roll out a canary with stable's own "
         "model under another version name, and it should be found not worse"
     )
+
+
+def _named(increments: Sequence[Increment], by: str) -> list[Increment]:
+    """Losses without the label served too: together they are one replica. Predictions alone may be a gateway's."""
+    lost = any(not one.version and (one.losses.count > 0 or one.invalid > 0) for one in increments)
+    rest = f"(no {by})" if lost else ""
+    return [one if one.version else replace(one, version=rest) for one in increments if one.version or rest]
 
 
 def _progress(done: float) -> None:

@@ -128,11 +128,8 @@ def _selected(parameters: Parameters, stable: Arm, arms: Arms, scene: Scene) -> 
     if canary is None or None in changes:
         return None
     since, delay = max((end for end in changes if end is not None), default=-inf), parameters.timing.delay
-    (of_stable, due_stable), (of_canary, due_canary) = stable.covered(delay, since), canary.covered(delay, since)
-    if min(due_stable, due_canary) < _LEAST_DUE:
-        return None
-    shares = of_stable / due_stable, of_canary / due_canary
-    if min(shares) >= _LEAST_OF_OTHER * max(shares):
+    shares = coverage_apart(stable.covered(delay, since), canary.covered(delay, since))
+    if shares is None:
         return None
     return Problem(
         Unknown.COVERAGE_DIFFERS,
@@ -140,3 +137,12 @@ def _selected(parameters: Parameters, stable: Arm, arms: Arms, scene: Scene) -> 
         "be its bad or its good ones. Does the joiner know the predictions of both? Do labels take longer than "
         "spec.indicator.labels.delay?",
     )
+
+
+def coverage_apart(stable: tuple[float, float], canary: tuple[float, float]) -> tuple[float, float] | None:
+    """Coverage of both (labels, predictions due), where the one is below half of the other's; None: alike, or few."""
+    (of_stable, due_stable), (of_canary, due_canary) = stable, canary
+    if min(due_stable, due_canary) < _LEAST_DUE:
+        return None
+    shares = of_stable / due_stable, of_canary / due_canary
+    return shares if min(shares) < _LEAST_OF_OTHER * max(shares) else None

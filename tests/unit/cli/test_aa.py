@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,9 @@ from modelslo.cli.aa_page import Case, as_json, page
 from modelslo.cli.errors import CommandError
 from modelslo.cli.main import main
 from modelslo.engine.settings import Settings
-from modelslo.judge.aa import compare_replicas
+from modelslo.judge.aa import Fitness, compare_replicas
 from modelslo.observe.ask import Ask
-from modelslo.observe.evidence import Evidence, Increment, ModelKey
+from modelslo.observe.evidence import Evidence, Increment, Losses, ModelKey
 from tests.unit.judge.make import parameters, spec_of
 from tests.unit.judge.test_aa import EDGES, HOUR, increments
 
@@ -33,11 +34,12 @@ def case(means: dict[str, float], labels: int = 20, times_predictions: dict[str,
 
 def test_a_fit_one() -> None:
     text = "\n".join(page(case({"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0})))
+    assert "a row differs from an e-value of 60 on, earlier where several do" in text
     assert text.startswith("A/A check of ModelSLO shop/fraud: replicas of version 'v1' by 'pod'\n")
     assert "compared for 3h, after 1h of history" in text
     assert "FIT: a canary with stable's own model would have been promoted" in text
     assert "promoted after" in text
-    assert "differs" not in text.replace("no replica differs", "")
+    assert not any(line.endswith("differs") for line in text.splitlines())
 
 
 def test_an_unfit_one_names_the_replica() -> None:
@@ -49,16 +51,77 @@ def test_an_unfit_one_names_the_replica() -> None:
 
 
 def test_labels_that_get_lost_are_remarked() -> None:
-    found = case({"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0}, times_predictions={"pod-b": 2.0})
+    found = case({"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0}, times_predictions={"pod-b": 1.6})
     assert any("of the predictions of pod-b have labels" in line for line in page(found))
+    assert found.report.fitness is Fitness.FIT
 
 
-def test_json_says_the_same() -> None:
-    found = as_json(case({"pod-a": 1.0, "pod-b": 1.6, "pod-c": 1.0, "pod-d": 1.0}))
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["fitness"] == "Unfit"
-    assert [one["name"] for one in found["replicas"] if one["differs"]] == ["pod-b"]
-    assert found["threshold"] == pytest.approx(20)
+THREE = {"pod-a": 1.0, "pod-b": 1.0, "pod-c": 1.0}
+
+
+def of_three(**change: Any) -> Case:
+    """Three alike, with such increments of pod-c."""
+    found = [replace(one, **change) if one.version == "pod-c" else one for one in increments(THREE, 240, 20)]
+    report = compare_replicas(parameters(), found, EDGES, HOUR)
+    return Case(MODEL, "v1", "pod", parameters(), report, 0.0, HOUR, 240 * 60.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "remark", "conclusion"),
+    [
+        (
+            {"losses": Losses()},
+            "coverage differs",
+            "pod-c: the share of predictions with labels is below half",
+            "UNFIT: metrics are broken",
+        ),
+        (
+            {"losses": Losses(20, float("nan"), (0.0,) * (len(EDGES) + 1))},
+            "NaN",
+            "pod-c: the loss sum is not a finite number",
+            "UNFIT: metrics are broken",
+        ),
+        (
+            {"invalid": 10.0},
+            "invalid losses",
+            "Losses that are no numbers: 33.3% of pod-c's.",
+            "UNFIT: metrics are broken",
+        ),
+        (
+            {"losses": Losses(), "predictions": 0.0},
+            "no traffic",
+            "pod-c: it served nothing.",
+            "INCONCLUSIVE: nothing is known to be wrong",
+        ),
+    ],
+)
+def test_what_stands_against_a_replica_is_in_its_row_and_explained(
+    change: dict[str, Any], row: str, remark: str, conclusion: str
+) -> None:
+    """Each of these was FIT, with exit status 0."""
+    found = of_three(**change)
+    text = page(found)
+    (line,) = (line for line in text if line.split()[:1] == ["pod-c"])
+    assert line.endswith(f"   {row}")
+    assert any(line.startswith(f"  - {remark}") for line in text)
+    assert any(line.startswith(conclusion) for line in text)
+    assert json.loads(json.dumps(as_json(found), allow_nan=False)) == as_json(found)
+
+
+def test_a_replica_that_was_not_there_all_the_time_is_named_and_is_not_fit() -> None:
+    found = increments(THREE, 240, 20, late=("pod-c",))
+    report = compare_replicas(parameters(), found, EDGES, HOUR)
+    text = page(Case(MODEL, "v1", "pod", parameters(), report, 0.0, HOUR, 240 * 60.0))
+    assert any(line.startswith("INCONCLUSIVE") for line in text)
+    assert (
+        "  - Left out, because they were not there all the time: pod-c. Give a --range in which all were there." in text
+    )
+
+
+def test_few_labels_ask_for_a_longer_range() -> None:
+    text = "\n".join(page(case({"pod-a": 1.0, "pod-b": 1.0}, labels=1)))
+    assert "INCONCLUSIVE" in text
+    assert "would not have been promoted in that time. Give a longer --range" in text
 
 
 def _asked(monkeypatch: pytest.MonkeyPatch, found: list[Increment]) -> list[Ask]:
@@ -91,6 +154,51 @@ def test_without_a_version_it_is_the_one_with_most_labels(monkeypatch: pytest.Mo
     found = aa.case_of(_wanted(None), Settings(prometheus_url="http://p"), None, now=240 * 60.0)
     assert found.version == "v7"
     assert [ask.selector.version_label for ask in asked] == ["model_version", "pod"]
+
+
+def test_losses_without_the_label_are_a_replica_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were dropped without a word."""
+    _asked(monkeypatch, increments({"pod-a": 1.0, "pod-b": 1.0, "": 3.0}, 240, 20))
+    found = aa.case_of(_wanted(), Settings(prometheus_url="http://p"), None, now=240 * 60.0).report
+    assert [one.name for one in found.replicas if one.odd] == ["(no pod)"]
+    assert found.fitness is Fitness.UNFIT
+
+
+def test_predictions_that_a_gateway_counts_are_no_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = increments({"pod-a": 1.0, "pod-b": 1.0, "": 1.0}, 240, 20)
+    _asked(
+        monkeypatch,
+        [replace(one, predictions=0.0) if one.version else replace(one, losses=Losses()) for one in counted],
+    )
+    found = aa.case_of(_wanted(), Settings(prometheus_url="http://p"), None, now=240 * 60.0).report
+    assert [one.name for one in found.replicas] == ["pod-a", "pod-b"]
+
+
+def test_the_exit_status_is_that_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Given three replicas of which one gets no labels, when it is asked, then the status is not zero."""
+    now = 1_700_000_040.0
+    file = tmp_path / "fraud.yaml"
+    spec = spec_of().model_dump(mode="json", by_alias=True, exclude_none=True)
+    body = {"apiVersion": "modelslo.dev/v1alpha1", "kind": "ModelSLO", "metadata": {"name": "fraud"}, "spec": spec}
+    file.write_text(json.dumps(body))
+    monkeypatch.setattr("modelslo.cli.aa.time.time", lambda: now)
+    begin = now // 60 * 60 - 240 * 60
+    for losses, status, fitness in ((None, 0, "Fit"), (Losses(), 1, "Unfit")):
+        found = [
+            replace(
+                one,
+                start=begin + one.start,
+                end=begin + one.end,
+                losses=losses if losses is not None and one.version == "pod-c" else one.losses,
+            )
+            for one in increments(THREE, 240, 20)
+        ]
+        _asked(monkeypatch, found)
+        options = ["aa", "-f", str(file), "--version=v1", "--prometheus-url=http://p", "-o", "json"]
+        assert main(options) == status
+        assert json.loads(capsys.readouterr().out)["fitness"] == fitness
 
 
 @pytest.mark.parametrize(
