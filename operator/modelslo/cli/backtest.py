@@ -25,6 +25,7 @@ from modelslo.cli.backtest_tape import load
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
 from modelslo.cli.ground import body_of_file, local_settings, source_for
+from modelslo.cli.streams import while_read
 from modelslo.engine.asks import tick_of
 from modelslo.engine.settings import Settings
 from modelslo.observe.evidence import ModelKey
@@ -84,7 +85,7 @@ def replayed(
 def _jsonl() -> int:
     try:
         # Bytes: JSON is UTF-8, whatever the locale says.
-        replay_lines(sys.stdin.buffer, sys.stdout)
+        replay_lines(while_read(sys.stdin.buffer, sys.stdout), sys.stdout)
     except LineError as error:
         raise CommandError(str(error), MISUSE) from None
     return 0
