@@ -388,7 +388,16 @@ def test_the_picture(name: str, begins: bytes, tmp_path: Path, capsys: pytest.Ca
 def test_a_picture_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     assert main([*NUMBERS, f"--picture={tmp_path}/nowhere/plan.png"]) == 2
-    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+    assert f"{tmp_path}/nowhere/plan.png: No such file or directory: make the folder" in capsys.readouterr().err
+
+
+def test_a_picture_is_not_drawn_over_the_file_that_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "fraud.svg"
+    file.write_text(FILE)
+    assert main([*NUMBERS, f"--file={file}", f"--picture={tmp_path}/x/../fraud.svg"]) == 2
+    assert "--picture: " in (said := capsys.readouterr().err)
+    assert "is the file of -f, too" in said
+    assert file.read_text() == FILE
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
