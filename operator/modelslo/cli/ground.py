@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from modelslo.api.crd import KIND
 from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
-from modelslo.cli.manifest import documents
+from modelslo.cli.manifest import model_in
 from modelslo.engine.asks import source_of
 from modelslo.engine.settings import Settings, load_settings
 from modelslo.observe.ask import Ask, Source
@@ -53,12 +52,4 @@ async def observed(ask: Ask) -> Evidence:
 
 def body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
     """The ModelSLO of the file, that of this name if one is given."""
-    models = [one for one in documents(file, MISUSE) if isinstance(one, Mapping) and one.get("kind") == KIND]
-    named = {str((one.get("metadata") or {}).get("name", "")): one for one in models}
-    if name is not None and name not in named:
-        raise CommandError(f"{file} holds no {KIND} {name!r}; it has {', '.join(named) or 'none'}", MISUSE)
-    if not named:
-        raise CommandError(f"{file} holds no {KIND}", MISUSE)
-    if name is None and len(named) > 1:
-        raise CommandError(f"{file} holds {len(named)} of {KIND}: name one of {', '.join(named)}", MISUSE)
-    return named[name] if name is not None else models[0]
+    return model_in(file, name, MISUSE)
