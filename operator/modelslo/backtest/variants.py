@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from modelslo.api.manifest import YamlError, value_of
 from modelslo.api.resource import InvalidResource, parse_spec
-from modelslo.api.spec import ModelSLOSpec
+from modelslo.api.spec import ModelSLOSpec, PrometheusSource
+from modelslo.backtest.course import as_asked
 from modelslo.engine.asks import selector_of
 from modelslo.engine.settings import Settings
 from modelslo.judge.parameters import Parameters, parameters_of
@@ -28,11 +29,12 @@ class VariantError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """``name`` is what was assigned."""
+    """``name`` is what was assigned; the fields in ``idle`` make no difference to a backtest."""
 
     name: str
     spec: ModelSLOSpec
     parameters: Parameters
+    idle: tuple[str, ...] = ()
 
 
 def variants_of(raw: Mapping[str, Any], what_ifs: Sequence[str], settings: Settings) -> tuple[Variant, ...]:
@@ -42,9 +44,10 @@ def variants_of(raw: Mapping[str, Any], what_ifs: Sequence[str], settings: Setti
     """
     found = [_variant(AS_IT_IS, raw, settings)]
     for text in what_ifs:
-        one = _variant(text, _assigned(raw, _assignments(text)), settings)
+        assignments = _assignments(text)
+        one = _variant(text, _assigned(raw, assignments), settings)
         _same_series(found[0], one)
-        found.append(one)
+        found.append(replace(one, idle=tuple(_idle(one, raw, assignments, settings))))
     return tuple(found)
 
 
@@ -91,6 +94,27 @@ def _assigned(raw: Mapping[str, Any], assignments: Iterable[tuple[str, str]]) ->
                 f"--what-if: {value!r} of {path} is no YAML value ({reason}): write such as 5%, 30m, [10%, 50%]"
             ) from None
     return changed
+
+
+def _idle(
+    variant: Variant, raw: Mapping[str, Any], assignments: Sequence[tuple[str, str]], settings: Settings
+) -> Iterator[str]:
+    """The fields without whose assignment all would be the same."""
+    for assignment in assignments:
+        try:
+            without = _variant(
+                variant.name, _assigned(raw, [one for one in assignments if one != assignment]), settings
+            )
+        except VariantError:  # one needs the other
+            continue
+        if (_replayed(without.spec), without.parameters) == (_replayed(variant.spec), variant.parameters):
+            yield assignment[0]
+
+
+def _replayed(spec: ModelSLOSpec) -> ModelSLOSpec:
+    """What a variant's replay looks at: which Prometheus was asked is not for it to say."""
+    indicator = spec.indicator.model_copy(update={"prometheus": PrometheusSource()})
+    return as_asked(spec).model_copy(update={"indicator": indicator})
 
 
 def _same_series(first: Variant, other: Variant) -> None:

@@ -33,6 +33,10 @@ from modelslo.observe.evidence import ModelKey
 
 _DEFAULT = 86_400.0
 _LONGEST = 31 * 86_400.0
+_IDLE = (
+    "the ModelSLO says so already, or a backtest does not look at it, as at spec.mode, spec.suspend and "
+    "spec.rollout.steps: it always acts, and the canary's share is that of history"
+)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         variants = variants_of(raw, arguments.what_if, settings)
     except VariantError as error:
         raise CommandError(str(error), MISUSE) from None
+    _tell_idle(variants)
     recording = _recording(arguments, model, variants, settings, record)
     report = replayed(recording, variants, (arguments.stable, arguments.canary))
     if report_file is not None:
@@ -66,6 +71,12 @@ def _files(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
         None if arguments.html is None else writable("--html", arguments.html, "report.html"),
         None if arguments.record is None else appendable("--record", arguments.record, "recording.jsonl"),
     )
+
+
+def _tell_idle(variants: tuple[Variant, ...]) -> None:
+    for one in variants:
+        if one.idle:
+            print(f"note: --what-if {one.name}: {', '.join(one.idle)} makes no difference: {_IDLE}", file=sys.stderr)
 
 
 def replayed(

@@ -30,6 +30,22 @@ def test_spaces_between_assignments_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "idle"),
+    [
+        ("spec.rollout.gate.margin=5%", ()),
+        ("spec.rollout.gate.margin=10%", ("spec.rollout.gate.margin",)),
+        ("spec.rollout.gate.margin=5%,spec.rollout.steps=[10%, 50%]", ("spec.rollout.steps",)),
+        ("spec.mode=DryRun,spec.suspend=true", ("spec.mode", "spec.suspend")),
+        ("spec.indicator.prometheus={url: http://other}", ("spec.indicator.prometheus",)),
+        ("spec.objective.window=12h", ()),
+    ],
+)
+def test_what_a_backtest_does_not_look_at_is_known(text: str, idle: tuple[str, ...]) -> None:
+    _, found = variants(text)
+    assert found.idle == idle
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("margin=5%", "'margin=5%' assigns no field of the spec: write such as spec.rollout.gate.margin=5%"),

@@ -96,6 +96,12 @@ def test_the_command(command: list[str], tmp_path: Path, capsys: pytest.CaptureF
     assert (tmp_path / "out.html").read_text().startswith("<!doctype html>")
 
 
+def test_what_if_something_that_is_not_looked_at(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--what-if=spec.mode=DryRun", "--what-if=spec.rollout.gate.margin=5%"]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert [note.partition(" makes")[0] for note in notes] == ["note: --what-if spec.mode=DryRun: spec.mode"]
+
+
 def test_it_goes_on_where_prometheus_failed(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
