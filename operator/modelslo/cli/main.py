@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from modelslo.cli.errors import INTERRUPTED, CommandError
 from modelslo.cli.streams import Stream, watched
 
 Run = Callable[[argparse.Namespace], int]
+_BELOW_ZERO: Final = re.compile(r"-\.?[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +160,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _called(arguments: Sequence[str] | None, output: Stream | None) -> int:
-    chosen = _parser().parse_args(arguments)
+    chosen = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     command: Command = chosen.command
     if command.own_streams and output is not None:
         sys.stdout = output.stream
     return command.load()(chosen)
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--margin -5%` as `--margin=-5%`: argparse takes a value that begins so for an option, and does not name it."""
+    joined: list[str] = []
+    for one in arguments:
+        option = joined[-1] if joined else ""
+        if _BELOW_ZERO.match(one) and len(option) > 2 and option.startswith("--") and "=" not in option:
+            joined[-1] = f"{option}={one}"
+        else:
+            joined.append(one)
+    return joined
 
 
 def _flushed(output: Stream | None) -> int:

@@ -140,6 +140,7 @@ def test_it_goes_on_where_prometheus_failed(
     ("options", "message"),
     [
         (["--from=yesterday"], "--from: 'yesterday' is no time: write such as 2026-11-22T08:00:00Z, or how long ago"),
+        (["--from", "-1h"], "--from: '-1h' is no time: write such as"),
         (["--from=1h", "--to=2h"], "is not before --to"),
         (["--from=60d"], "more than 31 days before --to"),
         (["--what-if=margin=5%"], "assigns no field of the spec"),
