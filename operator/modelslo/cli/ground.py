@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from modelslo.api.address import fault_of, shown
 from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
@@ -36,9 +37,16 @@ def local_settings(url: str | None) -> Settings:
 
 
 def source_for(spec: ModelSLOSpec, settings: Settings, url: str | None) -> Source:
-    """The Prometheus of the spec or of the settings; `url` goes before both."""
+    """The Prometheus of the spec or of the settings; `url` goes before both. CommandError when it is no address."""
     source = source_of(spec, settings.prometheus_url)
-    return source if url is None else replace(source, url=url)
+    source = source if url is None else replace(source, url=url)
+    own = spec.indicator.prometheus.url is not None
+    name = "--prometheus-url" if url is not None else "spec.indicator.prometheus.url" if own else "prometheusUrl"
+    fault = fault_of(source.url)
+    if fault:
+        said = f"{name}: {shown(source.url)!r} {fault}: write such as http://prometheus.monitoring.svc:9090"
+        raise CommandError(said, MISUSE)
+    return source
 
 
 async def observed(ask: Ask) -> Evidence:

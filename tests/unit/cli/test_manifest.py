@@ -105,3 +105,35 @@ def test_a_list_is_opened(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_no_file(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     assert main([*command, ""]) == 2
     assert "error: '': Is a directory: give a file with a ModelSLO" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["plan", "-f"], *COMMANDS[1:]], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    ("url", "code", "message"),
+    [
+        ("http://[::1", 2, "--prometheus-url: 'http://[::1' is no URL (Invalid IPv6 URL): write such as http://"),
+        ("", 2, "--prometheus-url: '' does not begin with http:// or https://: write such as http://"),
+        ("me:secret@prometheus", 2, "--prometheus-url: "),
+        (
+            "http://me:secret@127.0.0.1:1",
+            3,
+            "Cannot talk to http://***@127.0.0.1:1: Connection refused. Is it the right",
+        ),
+    ],
+)
+def test_a_prometheus_that_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str], url: str, code: int, message: str
+) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text(FILE)
+    assert main([*command, str(file), f"--prometheus-url={url}"]) == code
+    said = capsys.readouterr().err
+    assert f"error: {message}" in said
+    assert "secret" not in said
+
+
+def test_a_prometheus_of_the_spec_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text(FILE.replace("indicator: {", "indicator: {prometheus: {url: 'http://[::1'}, "))
+    assert main(["plan", "-f", str(file)]) == 2
+    assert "error: spec.indicator.prometheus.url: 'http://[::1' is no URL" in capsys.readouterr().err
