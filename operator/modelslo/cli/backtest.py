@@ -33,6 +33,7 @@ from modelslo.observe.evidence import ModelKey
 
 _DEFAULT = 86_400.0
 _LONGEST = 31 * 86_400.0
+_TIMES = (datetime(1900, 1, 1, tzinfo=UTC).timestamp(), datetime(9999, 1, 1, tzinfo=UTC).timestamp())
 _IDLE = (
     "the ModelSLO says so already, or a backtest does not look at it, as at spec.mode, spec.suspend and "
     "spec.rollout.steps: it always acts, and the canary's share is that of history"
@@ -105,6 +106,8 @@ def replayed(
 
 
 def _jsonl() -> int:
+    if sys.stdin is None or sys.stdout is None:
+        raise CommandError("--jsonl: standard input or output is closed: connect both", MISUSE)
     try:
         # Bytes: JSON is UTF-8, whatever the locale says.
         replay_lines(while_read(sys.stdin.buffer, sys.stdout), sys.stdout)
@@ -175,17 +178,18 @@ def _times(arguments: argparse.Namespace, variant: Variant, now: float) -> tuple
 
 def _moment(option: str, text: str, now: float) -> float:
     """Unix seconds of an RFC 3339 time, or of so long ago."""
+    mend = "write such as 2026-11-22T08:00:00Z, or how long ago, such as 12h"
     try:
-        return now - seconds(text)
+        found = now - seconds(text)
     except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(
-            f"{option}: {text!r} is no time: write such as 2026-11-22T08:00:00Z, or how long ago, such as 12h", MISUSE
-        ) from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise CommandError(f"{option}: {text!r} is no time: {mend}", MISUSE) from None
+        found = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+    if not _TIMES[0] <= found < _TIMES[1]:
+        raise CommandError(f"{option}: {text!r} is before 1900 or after 9998: {mend}", MISUSE)
+    return found
 
 
 def _time(at: float) -> datetime:

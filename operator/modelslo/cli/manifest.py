@@ -83,6 +83,8 @@ def model_in(file: str, name: str | None, exit_code: int) -> Mapping[str, Any]:
 
 
 def _documents(file: str, exit_code: int) -> list[Any]:
+    if file == "-" and sys.stdin is None:
+        raise CommandError("-: standard input is closed: give a file with a ModelSLO", exit_code)
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         return documents_of(text)
