@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NoReturn, cast
 
 from modelslo.cli.errors import INTERRUPTED, CommandError
 from modelslo.cli.streams import Stream, watched
@@ -159,12 +160,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _ended(lambda: _flushed(output)) or code
 
 
+def command() -> NoReturn:
+    """The process. An interrupted one does not wait for queries under way, nor complain of another Ctrl-C."""
+    code = main()
+    if code == INTERRUPTED:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def _called(arguments: Sequence[str] | None, output: Stream | None) -> int:
     chosen = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
-    command: Command = chosen.command
-    if command.own_streams and output is not None:
+    called: Command = chosen.command
+    if called.own_streams and output is not None:
         sys.stdout = output.stream
-    return command.load()(chosen)
+    return called.load()(chosen)
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -215,4 +226,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "from modelslo.cli.main import main; raise SystemExit(main())"]
+from tests.unit.cli.test_backtest import FILE
+
+COMMAND = [sys.executable, "-c", "from modelslo.cli.main import command; command()"]
 PLAN = ["plan", "--rate=2/s", "--cv=1"]
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
@@ -78,3 +82,27 @@ def test_letters_that_the_locale_has_not_are_escaped(tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stderr) == (1, b"")
     assert rb"'Gr\xf6\xdfe' is no name of an object" in ended.stdout
+
+
+def test_ctrl_c_says_how_to_go_on_and_does_not_wait_for_prometheus(tmp_path: Path) -> None:
+    (tmp_path / "fraud.yaml").write_text(FILE)
+    with socket.create_server(("127.0.0.1", 0)) as prometheus:
+        # Given a Prometheus that does not answer
+        prometheus.settimeout(50)
+        url = f"http://127.0.0.1:{prometheus.getsockname()[1]}"
+        options = ["backtest", "-f", "fraud.yaml", f"--prometheus-url={url}", "--record=r.jsonl", "--html=q.html"]
+        with subprocess.Popen(
+            [*COMMAND, *options], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        ) as process:
+            connection, _ = prometheus.accept()
+            # When somebody has waited long enough
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=5)
+            connection.close()
+    # Then the recording is spoken of, and nothing else was written
+    assert (process.returncode, output) == (130, b"")
+    assert errors == (
+        b"error: Interrupted. What was read so far is in r.jsonl: the same command without --from and --to goes on "
+        b"from there\n"
+    )
+    assert sorted(os.listdir(tmp_path)) == ["fraud.yaml", "r.jsonl"]
