@@ -25,6 +25,8 @@ from modelslo.cli.backtest_tape import load
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
 from modelslo.cli.ground import body_of_file, local_settings, source_for
+from modelslo.cli.outfile import apart, appendable, writable, write_whole
+from modelslo.cli.streams import while_read
 from modelslo.engine.asks import tick_of
 from modelslo.engine.settings import Settings
 from modelslo.observe.evidence import ModelKey
@@ -47,29 +49,51 @@ _OF_A_MODEL: Final = {
     "context": "--context",
     "kubeconfig": "--kubeconfig",
 }
+_TIMES = (datetime(1900, 1, 1, tzinfo=UTC).timestamp(), datetime(9999, 1, 1, tzinfo=UTC).timestamp())
+_IDLE = (
+    "the ModelSLO says so already, or a backtest does not look at it, as at spec.mode, spec.suspend and "
+    "spec.rollout.steps: it always acts, and the canary's share is that of history"
+)
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.jsonl:
         return _jsonl(arguments)
+    report_file, record = _files(arguments)
     model, raw = _model(arguments)
     settings = local_settings(arguments.prometheus_url)
     try:
         variants = variants_of(raw, arguments.what_if, settings)
     except VariantError as error:
         raise CommandError(str(error), MISUSE) from None
-    if arguments.html is not None:
-        _writable(Path(arguments.html))
-    recording = _recording(arguments, model, variants, settings)
+    _tell_idle(variants)
+    recording = _recording(arguments, model, variants, settings, record)
     report = replayed(recording, variants, (arguments.stable, arguments.canary))
+    if report_file is not None:
+        write_whole("--html", report_file, html(report).encode("utf-8", "backslashreplace"))
     if arguments.output == "json":
         print(json.dumps(as_json(report), indent=2, allow_nan=False))
     else:
         print("\n".join(page(report)))
-    if arguments.html is not None:
-        Path(arguments.html).write_text(html(report), encoding="utf-8")
-        print(f"The report is in {arguments.html}.", file=sys.stderr)
+    if report_file is not None:
+        print(f"The report is in {report_file}.", file=sys.stderr)
     return 0
+
+
+def _files(arguments: argparse.Namespace) -> tuple[Path | None, Path | None]:
+    """The files of --html and --record; neither is one that is read."""
+    read = {"-f": arguments.file, "--kubeconfig": arguments.kubeconfig}
+    apart({**read, "--record": arguments.record, "--html": arguments.html})
+    return (
+        None if arguments.html is None else writable("--html", arguments.html, "report.html"),
+        None if arguments.record is None else appendable("--record", arguments.record, "recording.jsonl"),
+    )
+
+
+def _tell_idle(variants: tuple[Variant, ...]) -> None:
+    for one in variants:
+        if one.idle:
+            print(f"note: --what-if {one.name}: {', '.join(one.idle)} makes no difference: {_IDLE}", file=sys.stderr)
 
 
 def replayed(
@@ -111,7 +135,7 @@ def _jsonl(arguments: argparse.Namespace) -> int:
         )
     try:
         # Bytes: JSON is UTF-8, whatever the locale says.
-        replay_lines(sys.stdin.buffer, sys.stdout)
+        replay_lines(while_read(sys.stdin.buffer, sys.stdout), sys.stdout)
     except LineError as error:
         raise CommandError(str(error), MISUSE) from None
     return 0
@@ -136,10 +160,13 @@ def _model(arguments: argparse.Namespace) -> tuple[ModelKey, Mapping[str, Any]]:
 
 
 def _recording(
-    arguments: argparse.Namespace, model: ModelKey, variants: tuple[Variant, ...], settings: Settings
+    arguments: argparse.Namespace,
+    model: ModelKey,
+    variants: tuple[Variant, ...],
+    settings: Settings,
+    path: Path | None,
 ) -> Recording:
-    """What Prometheus had; what the file of --record holds is not read again."""
-    path = Path(arguments.record) if arguments.record is not None else None
+    """What Prometheus had; what the file of --record (`path`) holds is not read again."""
     kept = load(path) if path is not None else None
     if kept is None:
         begin, end = _times(arguments, variants[0], time.time())
@@ -176,25 +203,18 @@ def _times(arguments: argparse.Namespace, variant: Variant, now: float) -> tuple
 
 def _moment(option: str, text: str, now: float) -> float:
     """Unix seconds of an RFC 3339 time, or of so long ago."""
+    mend = "write such as 2026-11-22T08:00:00Z, or how long ago, such as 12h"
     try:
-        return now - seconds(text)
+        found = now - seconds(text)
     except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise CommandError(
-            f"{option}: {text!r} is no time: write such as 2026-11-22T08:00:00Z, or how long ago, such as 12h", MISUSE
-        ) from None
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
-
-
-def _writable(path: Path) -> None:
-    """Before an hour of reading, not after it."""
-    try:
-        path.open("a").close()
-    except OSError as error:
-        raise CommandError(f"--html: {path}: {error.strerror}", MISUSE) from None
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise CommandError(f"{option}: {text!r} is no time: {mend}", MISUSE) from None
+        found = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+    if not _TIMES[0] <= found < _TIMES[1]:
+        raise CommandError(f"{option}: {text!r} is before 1900 or after 9998: {mend}", MISUSE)
+    return found
 
 
 def _time(at: float) -> datetime:

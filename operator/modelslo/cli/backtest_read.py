@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from modelslo.backtest.recording import Header, Recording, chunk_of
+from modelslo.backtest.recording import Chunk, Header, Recording, chunk_of
 from modelslo.backtest.span import asks_of
 from modelslo.backtest.variants import Variant
 from modelslo.cli.backtest_tape import Tape
-from modelslo.cli.errors import UNREACHABLE, CommandError
+from modelslo.cli.errors import INTERRUPTED, MISUSE, UNREACHABLE, CommandError
 from modelslo.cli.ground import observed
 from modelslo.cli.plan_page import span
 from modelslo.observe.ask import Source
@@ -36,9 +36,13 @@ def read(header: Header, recording: Recording | None, variant: Variant, source: 
                     raise CommandError(_failed(gap, path), UNREACHABLE)
             chunk = chunk_of(evidence, ask.last_slice)
             if tape is not None:
-                tape.add(chunk)
+                _kept(tape, chunk, path)
             recording.add(chunk)
             show(recording)
+    except KeyboardInterrupt:
+        if path is None:
+            raise
+        raise CommandError(f"Interrupted{_goes_on(path)}", INTERRUPTED) from None
     finally:
         if tape is not None:
             tape.close()
@@ -46,10 +50,21 @@ def read(header: Header, recording: Recording | None, variant: Variant, source: 
     return recording
 
 
+def _kept(tape: Tape, chunk: Chunk, path: Path | None) -> None:
+    try:
+        tape.add(chunk)
+    except OSError as error:
+        said = f"--record: {path} cannot be written: {error.strerror}{_goes_on(path)}, when there is room"
+        raise CommandError(said, MISUSE) from None
+
+
 def _failed(gap: Gap, path: Path | None) -> str:
-    kept = f". What was read so far is in {path}: the same command without --from and --to goes on from there"
     mend = ". Is it the right address? --prometheus-url may name a port-forward; --record FILE keeps what was read"
-    return f"{gap.message.rstrip('.')}{mend if path is None else kept}"
+    return f"{gap.message.rstrip('.')}{mend if path is None else _goes_on(path)}"
+
+
+def _goes_on(path: Path | None) -> str:
+    return f". What was read so far is in {path}: the same command without --from and --to goes on from there"
 
 
 def _progress(recording: Recording) -> Callable[[Recording], None]:

@@ -14,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
+from modelslo.api.address import cause_of, fault_of, shown
 from modelslo.api.crd import GROUP, PLURAL, VERSION
 from modelslo.cli.errors import NEGATIVE, UNREACHABLE, CommandError
 
@@ -27,7 +28,13 @@ class Cluster:
     def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
         settings, self.namespace = _settings(kubeconfig, context)
         settings.retries = False
-        self._host = settings.host
+        self._host = shown(settings.host)
+        fault = fault_of(settings.host) if "://" in settings.host or not settings.host else ""
+        if fault:
+            mend = "write such as https://10.0.0.1:6443"
+            raise CommandError(
+                f"the kubeconfig: clusters[].cluster.server: {self._host!r} {fault}: {mend}", UNREACHABLE
+            )
         if not settings.verify_ssl:  # the kubeconfig says insecure-skip-tls-verify: kubectl is silent about it too
             urllib3.disable_warnings(InsecureRequestWarning)
         self._objects = client.CustomObjectsApi(client.ApiClient(settings))
@@ -74,7 +81,8 @@ class Cluster:
         except ApiException as error:
             raise self._refusal(error, what) from None
         except HTTPError as error:
-            raise CommandError(f"the API server at {self._host} cannot be reached: {error}", UNREACHABLE) from None
+            said = f"the API server at {self._host} cannot be reached: {cause_of(error)}"
+            raise CommandError(said, UNREACHABLE) from None
         if not isinstance(answer, dict):
             raise CommandError(f"what answers at {self._host} is no API server", UNREACHABLE)
         return answer
@@ -105,8 +113,11 @@ def _settings(kubeconfig: str | None, context: str | None) -> tuple[client.Confi
         if kubeconfig is None and context is None:
             return _settings_of_pod(error)
         raise CommandError(f"the kubeconfig cannot be used: {error}", UNREACHABLE) from None
-    except (yaml.YAMLError, TypeError, AttributeError) as error:  # the library's own, of a file that is no kubeconfig
-        raise CommandError(f"the kubeconfig cannot be used, it is no sound YAML: {error}", UNREACHABLE) from None
+    except (yaml.YAMLError, TypeError, AttributeError, UnicodeDecodeError) as error:  # of a file that is no kubeconfig
+        raise CommandError(f"the kubeconfig cannot be used, it is not sound: {error}", UNREACHABLE) from None
+    except ValueError as error:  # urllib.parse's
+        said = f"the kubeconfig: clusters[].cluster.server: {error}: write such as https://10.0.0.1:6443"
+        raise CommandError(said, UNREACHABLE) from None
     chosen = next((one for one in contexts if one["name"] == context), active)
     return settings, chosen["context"].get("namespace") or "default"
 

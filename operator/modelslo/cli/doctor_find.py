@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from modelslo.api.address import shown
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.doctor_finding import Finding, Role, listed, shares
 from modelslo.cli.doctor_labels import ages, labels, predictions
@@ -54,8 +55,9 @@ def _vetoes(look: Look) -> Iterator[Finding]:
 
 def _unreachable(look: Look) -> str:
     return (
-        f"Is {look.ask.source.url} right as seen from here? Inside the cluster it may be: `kubectl -n modelslo-system "
-        f"exec deploy/modelslo-operator -- modelslo doctor {look.ask.model.name} -n {look.ask.model.namespace}` asks "
+        f"Is {shown(look.ask.source.url)} right as seen from here? Inside the cluster it may be: "
+        f"`kubectl -n modelslo-system exec deploy/modelslo-operator -- "
+        f"modelslo doctor {look.ask.model.name} -n {look.ask.model.namespace}` asks "
         "as the operator does. From outside use `kubectl port-forward` and --prometheus-url."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 
+from modelslo.api.address import shown
 from modelslo.cli.doctor_finding import Finding, Role, shares
 from modelslo.cli.doctor_look import QUANTILES, Look
 from modelslo.cli.text import NONE, number, percent, table
@@ -16,7 +17,7 @@ def page(look: Look, parameters: Parameters, roles: Sequence[Role], found: Seque
     ask, timing = look.ask, parameters.timing
     lines = [
         f"ModelSLO {ask.model}",
-        f"Prometheus {ask.source.url}, time-out {ask.source.timeout:g} s",
+        f"Prometheus {shown(ask.source.url)}, time-out {ask.source.timeout:g} s",
         f"Judged every {timing.interval:g} s, {timing.settle:g} s behind the scrapes; slices of {timing.slice:g} s",
         *_queries(look),
         *_vetoes(look),

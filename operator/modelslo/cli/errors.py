@@ -7,6 +7,7 @@ from typing import Final
 NEGATIVE: Final = 1
 MISUSE: Final = 2
 UNREACHABLE: Final = 3
+INTERRUPTED: Final = 130
 
 
 class CommandError(Exception):

@@ -14,6 +14,7 @@ from modelslo.api.resource import parse_status
 from modelslo.api.status import ModelSLOStatus
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.errors import CommandError
+from modelslo.cli.streams import in_utf8
 from modelslo.cli.text import NONE, age, number, percent, table
 
 _HEAD: Final = ("NAME", "READY", "SLOMET", "LOSS", "TARGET", "BUDGET", "CANARY", "LAST", "AGE")
@@ -43,10 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def rendered(value: Any, form: str) -> str:
-    """`value` as JSON or YAML."""
+    """`value` as JSON or YAML, with escapes of their own for letters that standard output has not."""
     if form == "json":
-        return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+        return json.dumps(value, indent=2, ensure_ascii=not in_utf8()) + "\n"
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=in_utf8())
     return text
 
 

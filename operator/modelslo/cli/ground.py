@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from modelslo.api.crd import KIND
+from modelslo.api.address import fault_of, shown
 from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
-from modelslo.cli.manifest import documents
+from modelslo.cli.manifest import model_in
 from modelslo.engine.asks import source_of
 from modelslo.engine.settings import Settings, load_settings
 from modelslo.observe.ask import Ask, Source
@@ -37,9 +37,16 @@ def local_settings(url: str | None) -> Settings:
 
 
 def source_for(spec: ModelSLOSpec, settings: Settings, url: str | None) -> Source:
-    """The Prometheus of the spec or of the settings; `url` goes before both."""
+    """The Prometheus of the spec or of the settings; `url` goes before both. CommandError when it is no address."""
     source = source_of(spec, settings.prometheus_url)
-    return source if url is None else replace(source, url=url)
+    source = source if url is None else replace(source, url=url)
+    own = spec.indicator.prometheus.url is not None
+    name = "--prometheus-url" if url is not None else "spec.indicator.prometheus.url" if own else "prometheusUrl"
+    fault = fault_of(source.url)
+    if fault:
+        said = f"{name}: {shown(source.url)!r} {fault}: write such as http://prometheus.monitoring.svc:9090"
+        raise CommandError(said, MISUSE)
+    return source
 
 
 async def observed(ask: Ask) -> Evidence:
@@ -53,12 +60,4 @@ async def observed(ask: Ask) -> Evidence:
 
 def body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
     """The ModelSLO of the file, that of this name if one is given."""
-    models = [one for one in documents(file, MISUSE) if isinstance(one, Mapping) and one.get("kind") == KIND]
-    named = {str((one.get("metadata") or {}).get("name", "")): one for one in models}
-    if name is not None and name not in named:
-        raise CommandError(f"{file} holds no {KIND} {name!r}; it has {', '.join(named) or 'none'}", MISUSE)
-    if not named:
-        raise CommandError(f"{file} holds no {KIND}", MISUSE)
-    if name is None and len(named) > 1:
-        raise CommandError(f"{file} holds {len(named)} of {KIND}: name one of {', '.join(named)}", MISUSE)
-    return named[name] if name is not None else models[0]
+    return model_in(file, name, MISUSE)

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NoReturn, cast
 
-from modelslo.cli.errors import CommandError
+from modelslo.cli.errors import INTERRUPTED, CommandError
+from modelslo.cli.streams import Stream, watched
 
 Run = Callable[[argparse.Namespace], int]
+_BELOW_ZERO: Final = re.compile(r"-\.?[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A subcommand. ``target`` is ``module:function``: from the parsed arguments to the exit code."""
+    """A subcommand. ``target`` is ``module:function``: from the parsed arguments to the exit code.
+
+    ``own_streams``: it looks after its standard output itself.
+    """
 
     name: str
     help: str
     target: str
     add_arguments: Callable[[argparse.ArgumentParser], None] | None = None
+    own_streams: bool = False
 
     def load(self) -> Run:
         module, _, function = self.target.partition(":")
@@ -132,24 +140,72 @@ COMMANDS: Final = (
     Command("aa", "say whether routing and metrics are fit for judging canaries", "modelslo.cli.aa:run", _aa),
     Command("validate", "check files without a cluster", "modelslo.cli.validate:run", _validate),
     Command("backtest", "say what would have been decided on recorded data", "modelslo.cli.backtest:run", _backtest),
-    Command("run", "be the operator", "modelslo.cli.run:run"),
+    Command("run", "be the operator", "modelslo.cli.run:run", own_streams=True),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the subcommand. 0: done. 1: the answer is no. 2: wrong usage. 3: the cluster cannot be asked."""
-    chosen = _parser().parse_args(arguments)
-    command: Command = chosen.command
+    """Runs the subcommand. 0: done. 1: the answer is no. 2: wrong usage, or what was asked for cannot be written.
+    3: the cluster or Prometheus cannot be asked. 130: interrupted.
+
+    A reader that goes before the end (`modelslo get | head`) changes nothing of it.
+    """
+    with watched() as output:
+        try:
+            code = _ended(lambda: _called(arguments, output))
+        except SystemExit:  # argparse: --help, or wrong usage
+            if failed := _ended(lambda: _flushed(output)):
+                raise SystemExit(failed) from None
+            raise
+        return _ended(lambda: _flushed(output)) or code
+
+
+def command() -> NoReturn:
+    """The process. An interrupted one does not wait for queries under way, nor complain of another Ctrl-C."""
+    code = main()
+    if code == INTERRUPTED:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _called(arguments: Sequence[str] | None, output: Stream | None) -> int:
+    chosen = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
+    called: Command = chosen.command
+    if called.own_streams and output is not None:
+        sys.stdout = output.stream
+    return called.load()(chosen)
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """`--margin -5%` as `--margin=-5%`: argparse takes a value that begins so for an option, and does not name it."""
+    joined: list[str] = []
+    for one in arguments:
+        option = joined[-1] if joined else ""
+        if _BELOW_ZERO.match(one) and len(option) > 2 and option.startswith("--") and "=" not in option:
+            joined[-1] = f"{option}={one}"
+        else:
+            joined.append(one)
+    return joined
+
+
+def _flushed(output: Stream | None) -> int:
+    """While a failure can still be told."""
+    if output is not None:
+        output.flush()
+    return 0
+
+
+def _ended(step: Callable[[], int]) -> int:
+    """The exit status of a step, with the message of what ended it."""
     try:
-        return command.load()(chosen)
+        return step()
     except CommandError as error:
-        sys.stderr.write(f"error: {error}\n")
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:  # `modelslo get | head`
-        sys.stderr.close()
-        return 0
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,4 +226,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

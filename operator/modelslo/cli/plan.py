@@ -16,6 +16,7 @@ from modelslo.cli.cluster import Cluster
 from modelslo.cli.doctor import roles_of
 from modelslo.cli.errors import MISUSE, CommandError
 from modelslo.cli.ground import body_of_file, local_settings, sound_spec, source_for
+from modelslo.cli.outfile import apart, writable, write_whole
 from modelslo.cli.plan_case import Case, Given, case_of_numbers, given_of, shares_of_shadow
 from modelslo.cli.plan_look import Measured, look, measured
 from modelslo.cli.plan_page import as_json, page, span
@@ -30,11 +31,14 @@ from modelslo.observe.evidence import ModelKey
 
 def run(arguments: argparse.Namespace) -> int:
     given = given_of(arguments)
+    if given.picture is not None:
+        apart({"-f": arguments.file, "--kubeconfig": arguments.kubeconfig, "--picture": arguments.picture})
+        writable("--picture", arguments.picture, "plan.png")
     case = _case(arguments, given)
     if given.picture is not None:
-        from modelslo.cli.plan_picture import draw
+        from modelslo.cli.plan_picture import drawn
 
-        draw(case, given.picture)
+        write_whole("--picture", given.picture, drawn(case, given.picture.suffix.lower()))
     if arguments.output == "json":
         print(json.dumps(as_json(case), indent=2, allow_nan=False))
     else:

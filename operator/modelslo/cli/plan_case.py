@@ -6,19 +6,22 @@ import argparse
 import re
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
 from pathlib import Path
 from typing import Final
 
 from modelslo.api.quantity import UNIT_SECONDS, ratio, seconds
 from modelslo.api.spec import STEPS, Gate, Rollout
 from modelslo.cli.errors import MISUSE, CommandError
-from modelslo.judge.planning import USUAL_TOP, Course, Promise, Traffic
+from modelslo.judge.planning import LARGEST_MARGIN, SMALLEST_MARGIN, USUAL_TOP, Course, Promise, Traffic
 from modelslo.judge.tempering import MOST_PRIOR
 
 PICTURES: Final = (".png", ".svg")
 _RATE: Final = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?)/(?P<unit>[smhd])")
-_LARGEST_CV: Final = 1000.0
+_PERCENT: Final = re.compile(r"(?P<number>[0-9]{1,3}(\.[0-9]{1,6})?)%")  # as fine as in a ModelSLO
+_FINEST: Final = 1e-8
+# Beyond these no traffic is, and forecasts would leave the range of numbers.
+_RATES: Final = (1e-6, 1e9)
+_CVS: Final = (0.001, 1000.0)
 _LONGEST_RANGE: Final = 86_400.0
 
 
@@ -125,14 +128,16 @@ def given_of(arguments: argparse.Namespace) -> Given:
     return Given(
         rate=None if arguments.rate is None else _rate(arguments.rate),
         shares=None if arguments.share is None else _shares(arguments.share),
-        cv=None if arguments.cv is None else _number("--cv", arguments.cv, 0.0, _LARGEST_CV, "1.0"),
+        cv=None if arguments.cv is None else _number("--cv", arguments.cv, *_CVS, "1.0", least=True),
         phi=None if arguments.phi is None else _number("--phi", arguments.phi, 1.0, MOST_PRIOR, "1.5", least=True),
         top=None if arguments.top is None else _number("--top", arguments.top, 1.0, 1e9, f"{USUAL_TOP:g}"),
-        margin=_percent("--margin", arguments.margin, 1.0, "10%"),
+        margin=_percent("--margin", arguments.margin, LARGEST_MARGIN, "10%", SMALLEST_MARGIN),
         alpha=_percent("--false-rollback", arguments.false_rollback, 0.5, "5%"),
         beta=_percent("--false-promote", arguments.false_promote, 0.5, "5%"),
         delay=None if arguments.delay is None else _duration("--delay", arguments.delay, zero=True),
-        within=tuple(_duration("--within", one) for one in arguments.within.split(",")) if arguments.within else (),
+        within=()
+        if arguments.within is None
+        else tuple(_duration("--within", one) for one in arguments.within.split(",")),
         span=range_of(arguments.range),
         picture=None if arguments.picture is None else _picture(arguments.picture),
         mirror=_percent("--mirror", arguments.mirror, 1.0, "100%"),
@@ -149,9 +154,13 @@ def _wrong(option: str, value: str, fault: str, mend: str) -> CommandError:
 
 def _rate(text: str) -> float:
     found = _RATE.fullmatch(text)
+    mend = "write labels of both arms per time, such as 2/s or 7200/h"
     value = float(found["number"]) / UNIT_SECONDS[found["unit"]] if found else 0.0
-    if not (isfinite(value) and value > 0):
-        raise _wrong("--rate", text, "is no rate above 0", "write labels of both arms per time, such as 2/s or 7200/h")
+    if value == 0:
+        raise _wrong("--rate", text, "is no rate above 0", mend)
+    least, most = _RATES
+    if not least <= value <= most:
+        raise _wrong("--rate", text, f"is not at least {least:g}/s and at most {most:g}/s", mend)
     return value
 
 
@@ -167,18 +176,22 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _ratio(option: str, text: str, example: str) -> float:
-    number = text.removesuffix("%")
-    if number == text or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", number):
-        raise _wrong(option, text, "is not a percentage", f"write a number and %, such as {example}")
-    return float(number) / 100
+    found = _PERCENT.fullmatch(text)
+    if not found:
+        raise _wrong(
+            option, text, "is not a percentage", f"write a number and %, at most 6 decimals, such as {example}"
+        )
+    return float(found["number"]) / 100
 
 
-def _percent(option: str, text: str | None, most: float, example: str) -> float | None:
+def _percent(option: str, text: str | None, most: float, example: str, least: float = _FINEST) -> float | None:
+    """From `least` to `most`."""
     if text is None:
         return None
     found = _ratio(option, text, example)
-    if not 0 < found <= most:
-        raise _wrong(option, text, f"is not above 0% and at most {most:.0%}", f"write such as {example}")
+    if not least <= found <= most:
+        low = "above 0%" if least == _FINEST else f"at least {least:.2%}"
+        raise _wrong(option, text, f"is not {low} and at most {most:.0%}", f"write such as {example}")
     return found
 
 

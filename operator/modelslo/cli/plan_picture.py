@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,8 +22,8 @@ _TICKS: Final = (60, 300, 600, 1800, 3600, 7200, 14_400, 28_800, 86_400, 259_200
 _COLOURS: Final = ((1.0, "#0072B2"), (0.5, "#D55E00"), (2.0, "#009E73"))
 
 
-def draw(case: Case, path: Path) -> None:
-    """Writes a PNG or SVG. CommandError without matplotlib, or when it cannot be written."""
+def drawn(case: Case, suffix: str) -> bytes:
+    """A PNG or SVG, as `suffix` (".png") says. CommandError without matplotlib."""
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure
@@ -34,12 +34,11 @@ def draw(case: Case, path: Path) -> None:
         axes = figure.subplots()
         longest = _curves(case, axes)
         _dress(case, axes, longest)
-        try:
-            # The same plan gives the same bytes.
-            metadata = {"Date": None} if path.suffix.lower() == ".svg" else {}
-            figure.savefig(path, dpi=120, metadata=metadata)
-        except OSError as error:
-            raise CommandError(f"--picture: {str(path)!r} cannot be written: {error.strerror}", MISUSE) from None
+        found = BytesIO()
+        # The same plan gives the same bytes.
+        metadata = {"Date": None} if suffix == ".svg" else {}
+        figure.savefig(found, format=suffix.removeprefix("."), dpi=120, metadata=metadata)
+        return found.getvalue()
 
 
 def _curves(case: Case, axes: Axes) -> float:

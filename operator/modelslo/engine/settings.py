@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from modelslo.api.manifest import YamlError, value_of
 from modelslo.api.spec import URL_PATTERN
 
 PREFIX: Final = "MODELSLO_"
@@ -130,8 +130,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _of_file(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        loaded = value_of(path.read_text(encoding="utf-8")) or {}
+    except (YamlError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML: {error}") from None
     if not isinstance(loaded, dict):
         raise ValueError(f"{path}: {loaded!r} is no mapping of settings: write such as settle: 30")

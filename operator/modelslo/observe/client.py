@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import requests
 from prometheus_api_client import PrometheusConnect
@@ -11,6 +11,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
+from modelslo.api.address import cause_of, shown
 from modelslo.observe.answer import Answer, answer_of
 from modelslo.observe.deadline import Deadline, DeadlineAdapter
 from modelslo.observe.failure import QueryError, QueryTimeout
@@ -65,9 +66,8 @@ class PrometheusClient(PrometheusConnect):  # type: ignore[misc]  # the library 
         )
         with response:
             if response.is_redirect:
-                raise QueryError(
-                    f"{self.url} redirects to {response.headers.get('Location')!r}: give the final URL of Prometheus"
-                )
+                to = shown(response.headers.get("Location", ""))
+                raise QueryError(f"{shown(self.url)} redirects to {to!r}: give the final URL of Prometheus")
             return response.status_code, self._body(response, deadline)
 
     def _body(self, response: requests.Response, deadline: Deadline) -> bytes:
@@ -85,19 +85,9 @@ class PrometheusClient(PrometheusConnect):  # type: ignore[misc]  # the library 
     def _failure(self, error: Exception, deadline: Deadline) -> QueryError | QueryTimeout:
         late = isinstance(error, TimeoutError | requests.Timeout) or "timed out" in str(error)
         if deadline.passed or late:
-            return QueryTimeout(f"No whole answer from {self.url} within {self._timeout:g} s")
+            return QueryTimeout(f"No whole answer from {shown(self.url)} within {self._timeout:g} s")
         unreachable = isinstance(error, RequestsConnectionError | OSError)
-        return QueryError(f"Cannot talk to {self.url}: {_cause(error)}", unreachable=unreachable)
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: requests and urllib3 wrap it thrice."""
-    reason: Any = error
-    while True:
-        inner = getattr(reason, "reason", None) or (reason.args[0] if getattr(reason, "args", ()) else None)
-        if not isinstance(inner, BaseException):
-            return f"{type(reason).__name__}: {reason}"
-        reason = inner
+        return QueryError(f"Cannot talk to {shown(self.url)}: {cause_of(error)}", unreachable=unreachable)
 
 
 def _seconds(milliseconds: int) -> str:

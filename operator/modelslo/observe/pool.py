@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from modelslo.api.address import shown
 from modelslo.observe.answer import Answer
 from modelslo.observe.ask import Source
 from modelslo.observe.client import MOST_BYTES, PrometheusClient
@@ -104,7 +105,7 @@ class QueryPool:
         except QueryFailure as failure:
             return failure
         except TimeoutError:
-            return QueryTimeout(f"No answer from {query.source.url} within {query.source.timeout:g} s")
+            return QueryTimeout(f"No answer from {shown(query.source.url)} within {query.source.timeout:g} s")
 
     def _client(self, source: Source) -> PrometheusClient:
         if source not in self._clients:

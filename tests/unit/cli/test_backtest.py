@@ -96,6 +96,12 @@ def test_the_command(command: list[str], tmp_path: Path, capsys: pytest.CaptureF
     assert (tmp_path / "out.html").read_text().startswith("<!doctype html>")
 
 
+def test_what_if_something_that_is_not_looked_at(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--what-if=spec.mode=DryRun", "--what-if=spec.rollout.gate.margin=5%"]) == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert [note.partition(" makes")[0] for note in notes] == ["note: --what-if spec.mode=DryRun: spec.mode"]
+
+
 def test_it_goes_on_where_prometheus_failed(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,6 +140,10 @@ def test_it_goes_on_where_prometheus_failed(
     ("options", "message"),
     [
         (["--from=yesterday"], "--from: 'yesterday' is no time: write such as 2026-11-22T08:00:00Z, or how long ago"),
+        (["--to=999999999w"], "--to: '999999999w' is before 1900 or after 9998: write such as 2026-11-22T08:00:00Z"),
+        (["--to=0001-01-01T00:00:00+14:00"], "--to: '0001-01-01T00:00:00+14:00' is before 1900"),
+        (["--from=9999-12-31T23:59:59-14:00"], "--from: '9999-12-31T23:59:59-14:00' is before 1900 or after 9998"),
+        (["--from", "-1h"], "--from: '-1h' is no time: write such as"),
         (["--from=1h", "--to=2h"], "is not before --to"),
         (["--from=60d"], "more than 31 days before --to"),
         (["--what-if=margin=5%"], "assigns no field of the spec"),
@@ -147,6 +157,14 @@ def test_it_goes_on_where_prometheus_failed(
 def test_wrong_usage(command: list[str], options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_closed_streams(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["backtest", "--jsonl"]) == 2
+    assert "--jsonl: standard input or output is closed" in capsys.readouterr().err
+    assert main(["backtest", "-f", "-"]) == 2
+    assert "-: standard input is closed: give a file" in capsys.readouterr().err
 
 
 def test_without_a_model_it_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:

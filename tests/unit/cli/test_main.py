@@ -70,6 +70,36 @@ def test_a_kubeconfig_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err.startswith("error: the kubeconfig cannot be used")
 
 
+def test_a_kubeconfig_of_other_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_bytes(b"\xff\xfe")
+    assert main(["get", "--kubeconfig", str(kubeconfig)]) == 3
+    assert capsys.readouterr().err.startswith("error: the kubeconfig cannot be used, it is not sound: ")
+
+
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        ("http://[::1", "the kubeconfig: clusters[].cluster.server: Invalid IPv6 URL: write such as https"),
+        ("http://a:99999", "'http://a:99999' is no URL (Port out of range"),
+        ("", "'' does not begin with http:// or https://: write such as https://10.0.0.1:6443"),
+        (
+            "http://me:secret@127.0.0.1:1",
+            "API server at http://***@127.0.0.1:1 cannot be reached: Connection refused\n",
+        ),
+    ],
+)
+def test_a_server_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], server: str, message: str) -> None:
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text(
+        "{apiVersion: v1, kind: Config, current-context: x, users: [{name: x, user: {}}],"
+        f" clusters: [{{name: x, cluster: {{server: '{server}'}}}}],"
+        " contexts: [{name: x, context: {cluster: x, user: x}}]}"
+    )
+    assert main(["get", "--kubeconfig", str(kubeconfig)]) == 3
+    assert message in capsys.readouterr().err
+
+
 def test_name_in_all_namespaces(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["get", "fraud", "-A"]) == 2
     assert "leave out -A" in capsys.readouterr().err

@@ -76,8 +76,14 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         (["--rate=fast"], "--rate: 'fast' is no rate above 0: write labels of both arms per time, such as 2/s"),
         (["--rate=0/s"], "--rate: '0/s' is no rate above 0"),
         (["--rate=2"], "--rate: '2' is no rate above 0"),
-        (["--cv=0"], "--cv: '0' is not above 0 and at most 1000: write such as 1.0"),
-        (["--cv=nan"], "--cv: 'nan' is not above 0"),
+        (["--rate", "-2/s"], "--rate: '-2/s' is no rate above 0"),
+        (["--rate=1e308/s"], "--rate: '1e308/s' is not at least 1e-06/s and at most 1e+09/s: write labels of both"),
+        (["--rate=1e999/s"], "--rate: '1e999/s' is not at least 1e-06/s"),
+        (["--rate=1e-305/s", "--cv=1000"], "--rate: '1e-305/s' is not at least 1e-06/s"),
+        (["--cv=0"], "--cv: '0' is not at least 0.001 and at most 1000: write such as 1.0"),
+        (["--cv=1e-200"], "--cv: '1e-200' is not at least 0.001"),
+        (["--cv", "-1"], "--cv: '-1' is not at least 0.001"),
+        (["--cv=nan"], "--cv: 'nan' is not at least 0.001"),
         (["--cv=wide"], "--cv: 'wide' is no number: write such as 1.0"),
         (["--phi=0.5"], "--phi: '0.5' is not at least 1 and at most 30"),
         (["--top=1"], "--top: '1' is not above 1"),
@@ -86,12 +92,17 @@ def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         (["--share=0.1"], "--share: '0.1' is not a percentage: write a number and %"),
         (["--mirror=0%"], "--mirror: '0%' is not above 0% and at most 100%"),
         (["--mirror=50%", "--share=10%"], "--share: '10%' stands beside --mirror: a shadow has no share"),
-        (["--margin=0%"], "--margin: '0%' is not above 0% and at most 100%: write such as 10%"),
-        (["--margin=120%"], "--margin: '120%' is not above 0% and at most 100%"),
+        (["--margin=0%"], "--margin: '0%' is not at least 0.01% and at most 100%: write such as 10%"),
+        (["--margin=120%"], "--margin: '120%' is not at least 0.01% and at most 100%"),
+        (["--margin=0.001%"], "--margin: '0.001%' is not at least 0.01% and at most 100%"),
+        (["--margin=0.000000000000000001%"], "--margin: '0.000000000000000001%' is not a percentage"),
+        (["--margin", "-5%"], "--margin: '-5%' is not a percentage: write a number and %, at most 6 decimals"),
+        (["--false-rollback=0%"], "--false-rollback: '0%' is not above 0% and at most 50%"),
         (["--false-rollback=60%"], "--false-rollback: '60%' is not above 0% and at most 50%"),
         (["--false-promote=5"], "--false-promote: '5' is not a percentage"),
         (["--delay=soon"], "--delay: 'soon' is not a duration: write a whole number and one unit"),
         (["--within=1h,later"], "--within: 'later' is not a duration"),
+        (["--within="], "--within: '' is not a duration"),
         (["--range=2d"], "--range: '2d' is longer than a day: raw samples are read"),
         (["--picture=plan.pdf"], "--picture: 'plan.pdf' ends in none of .png, .svg: write such as plan.png"),
     ],
@@ -103,6 +114,19 @@ def test_errors_name_option_value_and_mend(
     captured = capsys.readouterr()
     assert f"error: {message}" in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("rate", ["0.000001/s", "1000000000/s"])
+@pytest.mark.parametrize("cv", ["0.001", "1000"])
+@pytest.mark.parametrize("margin", ["0.01%", "100%"])
+@pytest.mark.parametrize("top", ["1.0000001", "1e9"])
+def test_at_the_bounds_all_numbers_are_finite(
+    capsys: pytest.CaptureFixture[str], rate: str, cv: str, margin: str, top: str
+) -> None:
+    options = [f"--rate={rate}", f"--cv={cv}", f"--margin={margin}", f"--top={top}", "--phi=30"]
+    rates = ["--false-rollback=0.000001%", "--false-promote=0.000001%", "--share=0.000001%,99.999999%"]
+    assert json.loads(run(capsys, *options, *rates, "-o", "json"))
+    assert "Plan for" in run(capsys, *options, *rates)
 
 
 def test_numbers_that_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -388,7 +412,16 @@ def test_the_picture(name: str, begins: bytes, tmp_path: Path, capsys: pytest.Ca
 def test_a_picture_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     assert main([*NUMBERS, f"--picture={tmp_path}/nowhere/plan.png"]) == 2
-    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+    assert f"{tmp_path}/nowhere/plan.png: No such file or directory: make the folder" in capsys.readouterr().err
+
+
+def test_a_picture_is_not_drawn_over_the_file_that_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "fraud.svg"
+    file.write_text(FILE)
+    assert main([*NUMBERS, f"--file={file}", f"--picture={tmp_path}/x/../fraud.svg"]) == 2
+    assert "--picture: " in (said := capsys.readouterr().err)
+    assert "is the file of -f, too" in said
+    assert file.read_text() == FILE
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
