@@ -42,7 +42,7 @@ unit: venv ## the tests that take seconds
 	$(BIN)/pytest tests/unit
 
 .PHONY: simulation
-simulation: venv ## a minute of simulated traces against the promises of the judge
+simulation: venv ## twenty traces of every simulated kind against the promises of the judge: some minutes
 	$(BIN)/pytest tests/simulation
 
 .PHONY: crds

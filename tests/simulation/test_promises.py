@@ -1,106 +1,12 @@
-"""What is promised (section 1), counted over simulated traces of each kind with exact binomial bounds.
-
-A share of wrong verdicts breaks the promise when its lower 95 % bound is above what the study allows: more than chance
-could do. All of it takes less than a minute; `python -m tests.simulate report` is the large one.
-"""
+"""Single promises and faults that were mended, each on the kind that shows it; all kinds: `test_every_kind.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache, partial
-from multiprocessing import get_context
-from typing import Protocol, cast
-
 import pytest
 
-from modelslo.backtest.replay import Replay
-from tests.simulate.deciders import Judge
-from tests.simulate.drive import Row, drive
-from tests.simulate.kinds import KINDS
 from tests.simulate.mixed import by_sort, run
-from tests.simulate.results import Results, Share
 from tests.simulate.words import Mode
-
-TRACES = 20
-HARMLESS = ("same-exponential", "lag-fixed", "mix-shift", "incident-both", "resets", "gaps")
-REGRESSIONS = (
-    "small-exponential",
-    "medium-heavy-tail",
-    "large-binary",
-    "one-segment",
-    "late-onset",
-    "clustered-medium",
-    "nan-counted",
-)
-BOUNDARY = ("boundary-lognormal", "boundary-binary")
-STABLE = ("stable-at-slo", "stable-incident")
-DRIFT = ("drift-sudden", "drift-shared")
-
-ERRORS = 2 / 10_800
-"""Wrong actions on canaries away from the boundary, of the study's goal 1."""
-MISSED = 6 / 4_200
-RATE = 0.05
-
-
-def _replay(meta: Mapping[str, object]) -> Judge:
-    return cast(Judge, Replay(meta))
-
-
-def _row(kind: str, mode: Mode, number: int) -> Row:
-    return drive(KINDS[kind], number, _replay, mode=mode)
-
-
-class Judged(Protocol):
-    """The first traces of a kind, judged."""
-
-    def __call__(self, kind: str, traces: int = TRACES, mode: Mode = "histogram") -> Results: ...
-
-
-@pytest.fixture(scope="module")
-def judged() -> Iterator[Judged]:
-    """Judges in two processes, and every trace once."""
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-
-        @lru_cache(maxsize=64)
-        def results(kind: str, traces: int = TRACES, mode: Mode = "histogram") -> Results:
-            return Results(tuple(pool.map(partial(_row, kind, mode), range(traces))))
-
-        yield results
-
-
-def kept(share: Share, promise: float) -> bool:
-    """Whether no more than chance lies between what was seen and what is promised."""
-    return share.bounds[0] <= promise
-
-
-@pytest.mark.parametrize("kind", HARMLESS)
-def test_harmless_canaries_are_promoted(judged: Judged, kind: str) -> None:
-    found = judged(kind)
-    assert kept(found.wrong, ERRORS), found.wrong
-    assert kept(found.missed, MISSED), found.missed
-
-
-@pytest.mark.parametrize("kind", REGRESSIONS)
-def test_regressions_are_rolled_back(judged: Judged, kind: str) -> None:
-    found = judged(kind)
-    assert kept(found.wrong, ERRORS), found.wrong
-    assert kept(found.missed, MISSED), found.missed
-    assert found.false_promote.x == 0
-
-
-def test_all_kinds_together_keep_the_promise(judged: Judged) -> None:
-    """Three wrong actions of 260 would be one too many, though no kind alone could tell."""
-    together = Results(tuple(row for kind in (*HARMLESS, *REGRESSIONS) for row in judged(kind)))
-    assert kept(together.wrong, ERRORS), together.wrong
-    assert kept(together.missed, MISSED), together.missed
-
-
-@pytest.mark.parametrize("kind", BOUNDARY)
-def test_at_the_boundary_errors_are_as_rare_as_promised(judged: Judged, kind: str) -> None:
-    found = judged(kind, 10)
-    assert kept(found.false_rollback, RATE), found.false_rollback
-    assert kept(found.false_promote, RATE), found.false_promote
+from tests.simulation.promise import ERRORS, RATE, Judged, kept
 
 
 @pytest.mark.parametrize("kind", ["no-canary-traffic", "no-labels-yet"])
@@ -169,21 +75,6 @@ def test_kinds_that_nobody_thought_of_are_judged_as_promised() -> None:
         allowed = RATE if sort == "boundary" else ERRORS
         assert kept(found.false_rollback, allowed), (sort, found.false_rollback)
         assert kept(found.false_promote, allowed), (sort, found.false_promote)
-
-
-@pytest.mark.parametrize("kind", STABLE)
-def test_a_stable_version_is_not_retrained(judged: Judged, kind: str) -> None:
-    found = judged(kind, 8)
-    assert kept(found.false_retrain, 1 / 2_000), found.false_retrain
-
-
-@pytest.mark.parametrize("kind", DRIFT)
-def test_a_drift_is_retrained_and_a_canary_beside_it_judged_rightly(judged: Judged, kind: str) -> None:
-    found = judged(kind, 12)
-    assert kept(found.missed, MISSED), found.missed
-    assert found.wrong.x == 0
-    # An alarm needs an hour
-    assert min(found.delays) >= 55.0
 
 
 @pytest.mark.parametrize("mode", ["sums", "squares"])
