@@ -12,6 +12,8 @@ from tests.simulate.kinds import KINDS
 from tests.simulate.results import Results
 from tests.simulation.promise import ERRORS, MISSED, RATE, STRONG, Judged, kept
 
+pytestmark = pytest.mark.timeout(300)  # ten seconds where nothing else runs
+
 
 def names(group: str) -> list[str]:
     return [name for name, kind in KINDS.items() if kind.group == group]
