@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import floor, inf, isfinite
@@ -16,7 +17,7 @@ from modelslo.judge.planning import USUAL_TOP, Traffic
 from modelslo.judge.scale import Data, scale_of, scores_of
 from modelslo.judge.tempering import priors_of
 from modelslo.observe.ask import Ask, Selector, Source
-from modelslo.observe.evidence import Evidence, ModelKey, NoEvidence
+from modelslo.observe.evidence import Evidence, Increment, ModelKey, NoEvidence
 
 _LEAST_LABELS = 50.0
 _WORDS = {
@@ -82,11 +83,13 @@ def measured(evidence: Evidence, parameters: Parameters, stable: str | None = No
         labels[one.version] = labels.get(one.version, 0.0) + one.losses.count
     version = stable if stable is not None else max(sorted(labels), key=labels.__getitem__, default="")
     if labels.get(version, 0.0) < _LEAST_LABELS:
+        whose = f"version {version!r} got {labels.get(version, 0.0):.0f} labels" if version else "there were no labels"
         raise CommandError(
-            f"version {version!r} got {labels.get(version, 0.0):.0f} labels in {evidence.at - evidence.since:.0f} s, "
+            f"{whose} in {evidence.at - evidence.since:.0f} s, "
             f"{_LEAST_LABELS:.0f} are needed: give a longer --range, or numbers (--rate, --cv)"
         )
-    mine = (one for one in evidence.increments if one.version == version)
+    mine = [one for one in evidence.increments if one.version == version]
+    _check(version, mine)
     cells = [tuple(of) for _, of in groupby(mine, key=lambda one: one.end)]
     rules = rules_of(parameters, evidence.edges, (), 1.0, cells, evidence.delay_edges)
     gate = before(rules, cells)
@@ -103,6 +106,22 @@ def measured(evidence: Evidence, parameters: Parameters, stable: str | None = No
     delay = wait(gate.delays, rules.lag_edges) if rules.lag_edges else inf
     aged = any(isfinite(one.age) for one in evidence.increments)
     return Measured(traffic, sum(labels.values()), labels[version], seconds, version, scale.data, delay, aged)
+
+
+def _check(version: str, mine: Sequence[Increment]) -> None:
+    """Losses by which a rollout would be held have no time to a verdict."""
+    losses = [one.losses for one in mine if one.losses.count > 0]
+    if not isfinite(losses[-1].total):
+        raise CommandError(
+            f"the loss sum of version {version!r} is not a finite number, or it falls: a NaN, an infinite or a "
+            "negative loss got into it, and a rollout would be held (NaNLoss). Losses are 0 or more: mend them and "
+            "restart the exporter, or give numbers (--rate, --cv)"
+        )
+    if not any(one.total > 0 for one in losses):
+        raise CommandError(
+            f"all losses of version {version!r} are 0, which tell no two versions apart: give a longer --range, or "
+            "numbers (--rate, --cv)"
+        )
 
 
 def _phi(history: History) -> float:

@@ -6,7 +6,7 @@ import json
 import random
 import sys
 from dataclasses import replace
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -366,6 +366,17 @@ def test_a_young_model_has_the_rate_of_its_own_age() -> None:
     found = measured(Evidence(whole.model, whole.since, whole.at, young, EDGES), parameters())
     assert found.seconds == 600
     assert found.traffic.rate == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(("total", "said"), [(nan, "NaNLoss"), (0.0, "all losses of version 'v1' are 0")])
+def test_losses_by_which_nothing_would_be_decided_have_no_plan(total: float, said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        measured(evidence(total=total), parameters())
+
+
+def test_without_any_label_no_version_is_named() -> None:
+    with pytest.raises(CommandError, match=r"^there were no labels in 3600 s, 50 are needed"):
+        measured(replace(evidence(), increments=()), parameters())
 
 
 def test_too_few_labels() -> None:
