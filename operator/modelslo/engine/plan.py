@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
+from modelslo.api.address import shown
 from modelslo.decide.reasons import Reason
 from modelslo.engine.asks import selector_of, source_of, vetoes_of
 from modelslo.engine.settings import Settings
@@ -47,7 +48,8 @@ def plan_of(model: Model, settings: Settings) -> Plan | Unfit:
     source = source_of(model.spec, settings.prometheus_url)
     if not settings.allows(source.url):
         message = (
-            f"spec.indicator.prometheus.url: {source.url!r} is not on the operator's list (allowedPrometheusUrls)."
+            f"spec.indicator.prometheus.url: {shown(source.url)!r} is not on the operator's list "
+            "(allowedPrometheusUrls)."
         )
         return Unfit(model.uid, model.generation, Reason.URL_NOT_ALLOWED, message)
     timing = timing_of(model.spec, scale=settings.time_scale, settle=settings.settle)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelslo.api.status import ModelSLOStatus, RolloutStatus, Transition
 from modelslo.engine.asks import ask_for, slices_of, tick_of
-from modelslo.engine.plan import Plan, plan_of
+from modelslo.engine.plan import Plan, Unfit, plan_of
 from modelslo.engine.settings import Settings
 from modelslo.engine.views import model_of
 from modelslo.observe.ask import Ask
@@ -86,3 +86,12 @@ def test_the_newest_slice_is_the_one_whose_labels_have_arrived(delay: str | None
     first, newest = slices_of(parameters, 993.0)
     assert newest == last
     assert newest - first + 1 == 360
+
+
+def test_a_password_in_an_address_that_is_not_allowed_is_not_written_into_the_status() -> None:
+    indicator = {**model()["spec"]["indicator"], "prometheus": {"url": "http://me:secret@elsewhere:9090"}}
+    spec = {**model()["spec"], "indicator": indicator}
+    found = plan_of(model_of(model(spec=spec)), SETTINGS)
+    assert isinstance(found, Unfit)
+    assert "secret" not in found.message
+    assert "http://***@elsewhere:9090" in found.message
