@@ -6,6 +6,7 @@ import re
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+_PIECE: Final = 3
 # Up to the last @: a password may hold one.
 _USER: Final = re.compile(r"^(\w*://)?\S*@")
 
@@ -13,6 +14,15 @@ _USER: Final = re.compile(r"^(\w*://)?\S*@")
 def shown(url: str) -> str:
     """Without user and password."""
     return _USER.sub(r"\1***@", url)
+
+
+def hiding(message: str, url: str) -> str:
+    """The `message` without the user and the password of `url`, also in pieces."""
+    shorter = message.replace(url, shown(url))
+    user = url.partition("://")[2].rpartition("@")[0]
+    if any(part in shorter for part in re.split(r"[:/@\s]", user) if len(part) >= _PIECE):
+        return "the address cannot be used"
+    return shorter
 
 
 def fault_of(url: str) -> str:

@@ -68,7 +68,7 @@ class Replay:
         """The time of the scrape; only the next one of this trace is taken."""
         self.belongs(scrape)
         k, at, started = scrape.get("k"), scrape.get("t"), scrape.get("rollout_started", False)
-        if k != self._next or type(k) is not int:
+        if k != self._next or isinstance(k, bool):
             raise ObservationError("k", f"{k!r}, and {self._next} is next: whole numbers without holes")
         due, dt = k * self._meta.dt, self._meta.dt
         if isinstance(at, bool) or not isinstance(at, (int, float)) or not abs(at) < _LATEST:

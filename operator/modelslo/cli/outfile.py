@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from errno import EBUSY, EXDEV
 from itertools import combinations
 from pathlib import Path
 from secrets import token_hex
@@ -72,7 +73,12 @@ def _replaced(target: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         if target.exists():
             shutil.copymode(target, part)
-        part.replace(target)
+        try:
+            part.replace(target)
+        except OSError as error:
+            if error.errno not in (EBUSY, EXDEV):
+                raise
+            target.write_bytes(content)  # a file that is mounted by itself cannot be replaced
     finally:
         part.unlink(missing_ok=True)
 

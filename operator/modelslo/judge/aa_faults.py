@@ -23,6 +23,7 @@ _PRESENT: Final = 0.8
 _SHORT: Final = 0.1  # of what is compared
 _OLDEST_INTERVALS: Final = 4
 _QUARTER: Final = 4
+_FEW: Final = 0.02
 # Labels that were to be expected, from which on it is no chance that less than half of them came, or twice as many:
 # exp(-0.15 * 50) is below 1 in 1,000 (Chernoff), as for one of fifty replicas it must be.
 _LEAST_EXPECTED: Final = 50.0
@@ -106,8 +107,10 @@ def faults(parameters: Parameters, found: Mapping[str, Served], at: float) -> di
     timing = parameters.timing
     for name, one in found.items():
         cells = one.arm.cells
-        if not all(isfinite(cell.total) for cell in cells):
-            against[name].add(Against.NAN_LOSS)
+        nan = [not isfinite(cell.total) for cell in cells]
+        if any(nan):  # one that is over is no broken exporter, and no sound one either
+            lasting = nan[-1] or sum(nan) > _FEW * len(nan)
+            against[name].add(Against.NAN_LOSS if lasting else Against.SUSPECT)
         if not any(cell.predictions or cell.labels or cell.invalid for cell in cells):
             against[name].add(Against.NO_TRAFFIC)
         if not cells or cells[-1].end < at - _OLDEST_INTERVALS * timing.interval - timing.settle:

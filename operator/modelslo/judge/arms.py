@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Final, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 
 from modelslo.judge.maturity import older_shares
 from modelslo.judge.parameters import Parameters
+from modelslo.judge.shadow import Shadow, hidden
 from modelslo.observe.evidence import Increment
 
 _MOST_CELLS: Final = 120
@@ -90,11 +91,19 @@ class Arms:
         return (arm.predictions if arm else 0.0) / everything if everything > 0 else None
 
 
-def together(arms: Arms, unseen: Collection[str] = ()) -> Arm:
-    """All versions but the `unseen` as one."""
-    mine = [arm for version, arm in arms.by_version.items() if version not in unseen]
-    cells = sorted((cell for arm in mine for cell in arm.cells), key=lambda one: one.end)
-    return Arm(tuple(cells), max((arm.last_label for arm in mine if arm.last_label is not None), default=None))
+def together(arms: Arms, interval: float, shadows: Sequence[Shadow] = ()) -> Arm:
+    """All versions as one, but for what they did in cells of `interval` seconds while they were `shadows`."""
+    cells = [
+        cell
+        for version, arm in arms.by_version.items()
+        for cell in arm.cells
+        if version not in hidden(shadows, cell.end - interval, cell.end)
+    ]
+    cells.sort(key=lambda one: one.end)
+    ever = {one.version for one in shadows}
+    labels = [one.end for one in cells if one.labels > 0]
+    labels += [arm.last_label for version, arm in arms.by_version.items() if arm.last_label and version not in ever]
+    return Arm(tuple(cells), max(labels, default=None))
 
 
 def seen(

@@ -20,6 +20,7 @@ _JUMP, _RELEASE, _LEAST_Z, _LEAST_Z_QUICK = 1.5, 1.25, 4.0, 5.0
 # A mean of fewer is too skewed for z, and so is one of fewer times CV^2: among them as many rare errors are expected.
 _LEAST_LABELS: Final = 50.0
 _LEAST_EVENTS: Final = 4.0
+_NEWEST: Final = 3
 _FEWEST_LABELS: Final = 5.0  # of which there is a mean to be compared with the one before
 
 
@@ -50,7 +51,8 @@ class Variation:
     """How much one loss varies, by the means of neighbouring scrapes: a season is in none, a jump in two differences.
 
     ``terms`` of (difference)^2 / (1/n + 1/n'), which is the variance of one loss on average, and their ``number``, both
-    fading. ``labels`` and ``total`` wait until they are enough; ``mean`` is the one before, of ``before`` labels.
+    fading. ``labels`` and ``total`` wait until they are enough; ``mean`` is the one before, of ``before`` labels. The
+    ``newest`` terms do not count yet: what is a jump must not pass for how much a loss varies.
     """
 
     labels: float = 0.0
@@ -59,6 +61,7 @@ class Variation:
     before: float = 0.0
     terms: float = 0.0
     number: float = 0.0
+    newest: tuple[float, ...] = ()
 
     def add(self, labels: float, total: float, elapsed: float, memory: float) -> Variation:
         """Takes the labels of a scrape and their summed loss."""
@@ -66,13 +69,14 @@ class Variation:
         keep = exp(-elapsed / memory)
         terms, number = self.terms * keep, self.number * keep
         if labels < _FEWEST_LABELS:
-            return Variation(labels, total, self.mean, self.before, terms, number)
-        mean = total / labels
+            return Variation(labels, total, self.mean, self.before, terms, number, self.newest)
+        mean, newest = total / labels, self.newest
         if self.before > 0:
             change = mean - self.mean
-            terms += change * change * labels * self.before / (labels + self.before)
-            number += 1
-        return Variation(0.0, 0.0, mean, labels, terms, number)
+            newest = (*newest, change * change * labels * self.before / (labels + self.before))
+        if len(newest) > _NEWEST:
+            terms, number, newest = terms + newest[0], number + 1, newest[1:]
+        return Variation(0.0, 0.0, mean, labels, terms, number, newest)
 
     @property
     def variance(self) -> float:

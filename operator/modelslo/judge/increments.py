@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
-from itertools import repeat
 from math import exp, inf, isfinite, nan
 from typing import Final
 
@@ -134,6 +133,8 @@ def difference(
         return meter, None, Reading.MISSING
     moved, reading = now.values - last.values, Reading.VALID
     if min(moved.tolist()) < 0:
+        if now.labels >= last.labels and _lacks_segment(last, now):
+            return meter, None, Reading.MISSING
         expected = (meter.rate or 0.0) * (at - meter.at)
         if now.labels > min(max(_FRESH_LABELS, _FRESH_RATIO * expected), last.labels):
             return Meter(now, at, meter.rate), None, Reading.PARTIAL_RESET
@@ -142,6 +143,12 @@ def difference(
     if not _plausible(delta, gaps) or not _allowed(delta, now, edges):
         return Meter(now, at, meter.rate), None, Reading.REJECTED
     return Meter(now, at, _rate(meter, delta, at, memory)), delta, reading
+
+
+def _lacks_segment(last: Counters, now: Counters) -> bool:
+    """Whether a segment that had labels has none while the arm goes on: its series is not there now."""
+    rows = slice(2, 1 + len(now.total))
+    return any(one == 0 < before for one, before in zip(now.values[rows], last.values[rows], strict=True))
 
 
 def _delta(last: Counters | None, now: Counters, moved: Array) -> tuple[Delta, Array]:
@@ -172,9 +179,9 @@ def _steps(number: int) -> Array:
 
 def _less(now: Array, last: Array | None) -> Array:
     """The difference of sums, since zero without a `last`. What is or was no number, +Inf too, is NaN; so is what is
-    too large."""
-    before = repeat(0.0) if last is None else last.tolist()
-    found = [one - other for one, other in zip(now.tolist(), before, strict=False)]
+    too large. What fell is below zero."""
+    before = [0.0] * len(now) if last is None else last.tolist()
+    found = [one - other for one, other in zip(now.tolist(), before, strict=True)]
     return np.array([one if one < _LARGEST else nan for one in found])
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from modelslo.judge.arms import Arm, Arms, together
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.scene import Scene
+from modelslo.judge.shadow import hidden
 from modelslo.judge.vetoed import unknown
 from modelslo.observe.evidence import Evidence
 
@@ -68,10 +69,11 @@ def problem_of(
                 Unknown.STALE,
                 f"The newest sample of the {role} version {version!r} is {evidence.at - newest:.0f} s old.",
             )
-    if stable is None and evidence.newest and max(evidence.newest.values()) < fresh:
-        age = evidence.at - max(evidence.newest.values())
+    served = {stable: 0.0} if stable is not None else _served(evidence, scene, timing.interval)
+    if stable is None and served and max(served.values()) < fresh:
+        age = evidence.at - max(served.values())
         return Problem(Unknown.STALE, f"The newest sample of any version is {age:.0f} s old.")
-    broken = [one for one in arms.by_version if nan.get(one, False) and stable in (one, None)]
+    broken = [one for one, newest in served.items() if nan.get(one, False) and (stable is not None or newest >= fresh)]
     if broken:
         role = "version" if stable is None else "stable version"
         return Problem(
@@ -89,7 +91,7 @@ def problem_of(
 def _label_problem(parameters: Parameters, arms: Arms, at: float, scene: Scene) -> Problem | None:
     stable = scene.stable_version
     # Without a rollout there are no roles: whatever serves users is watched.
-    arm = together(arms, _hidden(scene)) if stable is None else arms.by_version.get(stable)
+    arm = together(arms, parameters.timing.interval, scene.shadows) if stable is None else arms.by_version.get(stable)
     whose = "any version" if stable is None else f"the stable version {stable!r}"
     if arm is None or arm.last_label is None:
         return Problem(Unknown.NO_DATA, f"No labelled prediction of {whose} was seen so far.")
@@ -109,8 +111,10 @@ def _label_problem(parameters: Parameters, arms: Arms, at: float, scene: Scene) 
     return _selected(parameters, arm, arms, scene)
 
 
-def _hidden(scene: Scene) -> set[str]:
-    return {one.version for one in scene.shadows if one.until is None}
+def _served(evidence: Evidence, scene: Scene, interval: float) -> dict[str, float]:
+    """When the newest sample was of each version that serves users."""
+    unseen = hidden(scene.shadows, evidence.at - interval, evidence.at)
+    return {version: newest for version, newest in evidence.newest.items() if version not in unseen}
 
 
 # Predictions of each arm from which on their coverage is compared, and how far apart it may be.

@@ -11,7 +11,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from modelslo.api.address import cause_of, shown
+from modelslo.api.address import cause_of, hiding, shown
 from modelslo.observe.answer import Answer, answer_of
 from modelslo.observe.deadline import Deadline, DeadlineAdapter
 from modelslo.observe.failure import QueryError, QueryTimeout
@@ -87,7 +87,9 @@ class PrometheusClient(PrometheusConnect):  # type: ignore[misc]  # the library 
         if deadline.passed or late:
             return QueryTimeout(f"No whole answer from {shown(self.url)} within {self._timeout:g} s")
         unreachable = isinstance(error, RequestsConnectionError | OSError)
-        return QueryError(f"Cannot talk to {shown(self.url)}: {cause_of(error)}", unreachable=unreachable)
+        return QueryError(
+            f"Cannot talk to {shown(self.url)}: {hiding(cause_of(error), self.url)}", unreachable=unreachable
+        )
 
 
 def _seconds(milliseconds: int) -> str:

@@ -18,6 +18,7 @@ STALENESS_MS: Final = round(STALENESS * 1000)
 # Counts are integers held in floats; sums over remote storage may round.
 _ROUNDING: Final = 1e-9
 _LARGEST: Final = 1e75
+_FRESH_LABELS: Final = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def step(before: Scrape, now: Scrape) -> Step | None:
     """What happened between two scrapes; None when they are too far apart to say.
 
     After a restart of the exporter (a count fell, or a NaN sum became finite) it is the new value. Sums that fall while
-    no count does are those of negative losses, and no numbers.
+    no count does are those of negative losses, and no numbers, unless the process is so young that it may be a new one.
     """
     if now.at - before.at > STALENESS_MS:
         return None
@@ -160,8 +161,8 @@ def step(before: Scrape, now: Scrape) -> Step | None:
 def _restarted(before: Scrape, now: Scrape) -> bool:
     return (
         now.count < before.count
-        or _new(before.total, now.total)
-        or _new(before.squares, now.squares)
+        or _new(before.total, now.total, now.count)
+        or _new(before.squares, now.squares, now.count)
         or (
             before.edges == now.edges
             and any(new < old for new, old in zip(now.cumulative, before.cumulative, strict=True))
@@ -169,9 +170,12 @@ def _restarted(before: Scrape, now: Scrape) -> bool:
     )
 
 
-def _new(before: float | None, now: float | None) -> bool:
-    """A counter that was NaN stays so until its process ends: a number after a NaN is a new start."""
-    return before is not None and now is not None and isnan(before) and not isnan(now)
+def _new(before: float | None, now: float | None, count: float) -> bool:
+    """A counter that was NaN stays so until its process ends: a number after a NaN is a new start. So is a smaller sum
+    of no more labels than a new process has at once."""
+    if before is None or now is None:
+        return False
+    return (isnan(before) and not isnan(now)) or (0 <= now < before and count <= _FRESH_LABELS)
 
 
 def _risen(before: float, now: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from modelslo.api.address import cause_of, fault_of, shown
+from modelslo.api.address import cause_of, fault_of, hiding, shown
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,18 @@ def test_the_cause_is_in_the_words_of_the_system() -> None:
         requests.get("http://127.0.0.1:1", timeout=5)
     assert cause_of(failed.value) == "Connection refused"
     assert cause_of(ValueError("odd")) == "ValueError: odd"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://user:hunter2@host:99999", "Failed to parse: http://user:hunter2@host:99999/api/v1/query_range"),
+        ("http://user:hunter2@:9", "Invalid URL 'http://user:hunter2@:9/x': No host supplied"),
+        ("http://user:hun/ter2@h", "'user:hun' is not a valid host"),
+    ],
+)
+def test_no_password_is_in_a_message_about_an_address(url: str, message: str) -> None:
+    found = hiding(message, url)
+    assert "hun" not in found
+    assert found
+    assert hiding("Connection refused", url) == "Connection refused"

@@ -252,7 +252,6 @@ SCRAPE = "arms.stable"
         ("k", 9, ("k", "9", "6 is next")),
         ("k", "6", ("k", "'6'", "6 is next")),
         ("k", ..., ("k", "6 is next")),
-        ("k", 6.0, ("k", "6.0", "6 is next", "whole numbers")),
         ("k", True, ("k", "True", "6 is next")),
         ("t", 180.01, ("t", "180.01 is not the time of scrape 6", "k times dt: 180")),
         ("t", 150.0, ("t", "150.0 is not the time of scrape 6", "k times dt: 180")),

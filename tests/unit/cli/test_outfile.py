@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import stat
@@ -110,6 +111,18 @@ def test_an_older_report_stays_until_the_new_one_is_whole(
     assert main([*command, "--html=report.html", "--from=5h"]) == 0
     assert report.read_text().startswith("<!doctype html>")
     assert stat.S_IMODE(report.stat().st_mode) == 0o640
+
+
+def test_a_file_that_is_mounted_by_itself_is_written_in_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def busy(*_: object) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    report = tmp_path / "report.html"
+    report.write_text("older")
+    monkeypatch.setattr(Path, "replace", busy)
+    write_whole("--html", report, b"newer")
+    assert report.read_text() == "newer"
+    assert os.listdir(tmp_path) == ["report.html"]
 
 
 def test_a_link_stays_one_and_a_device_is_written_itself(tmp_path: Path) -> None:

@@ -223,6 +223,17 @@ def test_a_loss_sum_that_is_no_number_is_unfit_and_taken_out(name: str) -> None:
     assert found.halves.ratio is not None
 
 
+def test_one_sum_that_was_no_number_makes_nobody_unfit() -> None:
+    """A process that had one ended, and the next has none."""
+    once = [
+        replace(one, losses=replace(one.losses, total=nan)) if one.version == "a" and 9000 < one.end <= 9060 else one
+        for one in increments(THREE, 240, 20)
+    ]
+    found = report(once)
+    assert found.fitness is Fitness.INCONCLUSIVE
+    assert against(found) == {"a": {Against.SUSPECT}}
+
+
 def test_where_all_sums_are_no_numbers_nothing_is_compared() -> None:
     found = report([replace(one, losses=replace(one.losses, total=nan)) for one in increments(THREE, 240, 20)])
     assert found.fitness is Fitness.UNFIT

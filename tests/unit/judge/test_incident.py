@@ -98,6 +98,22 @@ def test_a_jump_of_rare_errors_is_an_incident_all_the_same() -> None:
     assert all(found[6:])
 
 
+@pytest.mark.parametrize("before", [12, 120])
+@pytest.mark.parametrize(("usual", "hit"), [(0.01, 0.1), (0.01, 0.3), (0.01, 0.9), (0.002, 0.3), (0.05, 0.5)])
+def test_the_larger_a_jump_is_the_sooner_it_freezes(before: int, usual: float, hit: float) -> None:
+    """It must not pass for how much the loss varies."""
+    chance = np.random.default_rng(12)
+    watch = Watch()
+    for _ in range(before):
+        watch = watched(watch, 1000, float(chance.binomial(1000, usual)), DT, 2.0, TEMPO)
+    found = []
+    for _ in range(20):
+        watch = watched(watch, 1000, float(chance.binomial(1000, hit)), DT, 2.0, TEMPO)
+        found.append(watch.frozen)
+    assert all(found[1:])
+    assert found[0] or before < 100
+
+
 @given(st.integers(0, 2**32), st.integers(1, 300), st.sampled_from([0.5, 1.0, 3.0]))
 @settings(max_examples=40)
 def test_how_much_a_loss_varies_is_seen_from_scrape_to_scrape(seed: int, labels: int, shape: float) -> None:

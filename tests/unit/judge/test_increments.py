@@ -322,3 +322,22 @@ def test_a_count_too_large_is_no_scrape() -> None:
     process.count[:] += 1e200
     series.append(process.counters())
     assert scrapes(*series)[2][1] is Reading.MISSING
+
+
+def test_a_segment_that_is_not_there_once_costs_one_scrape() -> None:
+    """Its counters are none: what it counted before would come anew with the next one."""
+    rules = rules_of(segments=("a", "b"))
+    process = Process(rules)
+    series = []
+    for number in range(4):
+        process.serve([1.0] * 20, segment="a").serve([1.0] * 5, segment="b")
+        series.append(process.counters())
+        if number == 2:
+            values = series[-1].values.copy()
+            values[2] = 0.0  # the count of "a"
+            series[-1] = replace(series[-1], values=values)
+    _, deltas, readings = scrapes(*series)
+    assert readings == [Reading.FIRST, Reading.VALID, Reading.MISSING, Reading.VALID]
+    last = deltas[3]
+    assert last is not None
+    assert last.count.tolist() == [50.0, 40.0, 10.0]

@@ -14,6 +14,7 @@ from modelslo.judge.judgement import Memory, Verdict, judge
 from modelslo.judge.problem import Unknown
 from modelslo.judge.scale import Data
 from modelslo.judge.scene import Scene, Span, settled
+from modelslo.judge.shadow import Shadow
 from modelslo.observe.evidence import Evidence, Gap, Increment, NoEvidence
 from tests.unit.judge.make import cell, evidence, judged, parameters, scene, spec_of
 
@@ -204,6 +205,30 @@ def test_without_roles_all_versions_are_watched() -> None:
     nothing, _ = judged([evidence([cell(1, "v1", []), cell(1, "v2", [])])], nobody)
     assert nothing.problem is not None
     assert nothing.problem.reason is Unknown.NO_DATA
+
+
+def test_without_roles_only_what_serves_users_counts() -> None:
+    """Not a version that has gone, and no shadow."""
+    # Given a version that went with a sum that was no number
+    pieces = [evidence([cell(k, "v1", [1.0] * 20, nan=k == 5), cell(k, "v2", [1.0] * 20)]) for k in range(1, 6)]
+    for k in range(6, 20):
+        pieces.append(evidence([cell(k, "v2", [1.0] * 20)], newest={"v1": 300.0, "v2": 60.0 * k}))
+    assert judged(pieces[:6], Scene(None))[0].problem is not None
+    assert judged(pieces, Scene(None))[0].problem is None
+    # And a shadow whose sum is no number
+    hidden = Scene(None, shadows=(Shadow("v3", 0.0),))
+    shadowed = [evidence([cell(k, "v2", [1.0] * 20), cell(k, "v3", [1.0], nan=True)]) for k in range(1, 9)]
+    assert judged(shadowed, hidden)[0].problem is None
+    # When the shadow alone has samples, or labels, also from before it began to serve
+    alone = evidence([cell(20, "v3", [1.0] * 9)], newest={"v2": 480.0, "v3": 1200.0})
+    found = judged([*shadowed, alone], hidden)[0].problem
+    assert found is not None
+    assert found.reason is Unknown.STALE
+    ended = Scene(None, shadows=(Shadow("v3", 0.0, until=480.0),))
+    only = [evidence([cell(k, "v3", [1.0] * 20)]) for k in range(1, 9)]
+    nothing = judged(only, ended)[0].problem
+    assert nothing is not None
+    assert nothing.reason is Unknown.NO_DATA
 
 
 def test_without_roles_the_labels_of_all_versions_are_covered_together() -> None:

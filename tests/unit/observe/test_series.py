@@ -42,6 +42,8 @@ def test_a_restart_counts_from_zero_for_all_parts() -> None:
 @pytest.mark.parametrize(
     ("before", "now"),
     [
+        (scrape(0, 5, 9.0), scrape(1, 7, 2.0)),  # the count has caught up, the sum has not
+        (scrape(0, 5, 1.0, squares=9.0), scrape(1, 7, 2.0, squares=2.0)),
         (scrape(0, 5, nan), scrape(1, 7, 2.0)),  # a NaN sum ends with its process
         (scrape(0, 5, 1.0, buckets=(4, 5)), scrape(1, 7, 2.0, buckets=(3, 7))),
     ],
