@@ -49,7 +49,7 @@ _OF_A_MODEL: Final = {
     "context": "--context",
     "kubeconfig": "--kubeconfig",
 }
-_TIMES = (datetime(1970, 1, 1, tzinfo=UTC).timestamp(), datetime(9999, 1, 1, tzinfo=UTC).timestamp())
+_TIMES = (datetime(1900, 1, 1, tzinfo=UTC).timestamp(), datetime(9999, 1, 1, tzinfo=UTC).timestamp())
 _IDLE = (
     "the ModelSLO says so already, or a backtest does not look at it, as at spec.mode, spec.suspend and "
     "spec.rollout.steps: it always acts, and the canary's share is that of history"

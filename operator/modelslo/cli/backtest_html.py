@@ -36,6 +36,7 @@ _ACTS: Final = {
 }
 # e-values beyond are shown at the edge: they are decided long before.
 _MOST_TENS: Final = 4.0
+_ROOM: Final = 1.5  # above the largest loss
 
 
 def html(report: Report) -> str:
@@ -107,15 +108,17 @@ def _panels(outcome: Outcome) -> list[str]:
     def line(name: str, colour: str, values: list[float | None]) -> Line:
         return Line(name, colour, list(zip(times, values, strict=True)))
 
+    of_stable, of_canary = ([_loss(one, getattr(one.cast, role)) for one in moments] for role in ("stable", "canary"))
+    target = outcome.variant.parameters.target
     loss = Panel(
-        "mean loss",
-        [
-            line("stable", "var(--stable)", [_loss(one, one.cast.stable) for one in moments]),
-            line("canary", "var(--canary)", [_loss(one, one.cast.canary) for one in moments]),
-        ],
-        rules=[Rule(outcome.variant.parameters.target, "var(--bad)", "target")],
+        "mean loss; shaded: the canary's, by the interval of its ratio to stable's",
+        [line("stable", "var(--stable)", of_stable), line("canary", "var(--canary)", of_canary)],
+        bands=[Band("var(--canary)", [_interval(*of) for of in zip(moments, of_stable, strict=True)])],
+        rules=[Rule(target, "var(--bad)", "target")],
         marks=marks,
         least=0.0,
+        # The first intervals are so wide that nothing else would be seen.
+        most=_ROOM * max(target, *(one for one in (*of_stable, *of_canary) if one is not None)),
     )
     ratio = Panel(
         "canary's mean loss over stable's, with its anytime-valid interval",
@@ -158,6 +161,14 @@ def _panels(outcome: Outcome) -> list[str]:
 def _loss(one: Moment, version: str | None) -> float | None:
     arm = one.judgement.arms.by_version.get(version) if version is not None else None
     return finite(arm.loss) if arm is not None else None
+
+
+def _interval(one: Moment, stable: float | None) -> tuple[float, float | None, float | None]:
+    """Of the canary's mean loss, at that time; None where there is none."""
+    low, high = _compared(one, "low"), _compared(one, "high")
+    if stable is None or low is None or high is None:
+        return one.at.timestamp(), None, None
+    return one.at.timestamp(), low * stable, high * stable
 
 
 def _compared(one: Moment, name: str) -> float | None:

@@ -67,6 +67,8 @@ def test_the_report_is_one_sound_file_that_loads_nothing(report: Report) -> None
     assert len(pictures) == 8
     for picture in pictures:
         ElementTree.fromstring(picture)  # noqa: S314 - our own
+    # The loss of both roles and their ratio have a band each
+    assert [picture.count("fill-opacity") for picture in pictures] == [1, 1, 0, 0] * 2
     assert "<script" not in text
     assert "http" not in text
     assert "v<2>" not in text
@@ -150,7 +152,7 @@ def test_it_goes_on_where_prometheus_failed(
         (["--canary=v9"], "--canary: 'v9' served nothing in that time; it has v1, v<2>"),
         (["--html=/nowhere/x.html"], "--html: /nowhere/x.html: No such file or directory"),
         (["--record=/nowhere/x.jsonl"], "/nowhere/x.jsonl: No such file or directory"),
-        (["--record=/"], "error: /: Is a directory: give a file that can be read"),
+        (["--record=/"], "error: --record: /: Is no ordinary file: name another one, such as recording.jsonl"),
         (["other"], "holds no ModelSLO 'other'"),
     ],
 )
