@@ -84,11 +84,13 @@ def test_letters_that_the_locale_has_not_are_escaped(tmp_path: Path) -> None:
     assert rb"'Gr\xf6\xdfe' is no name of an object" in ended.stdout
 
 
+@pytest.mark.timeout(300)
 def test_ctrl_c_says_how_to_go_on_and_does_not_wait_for_prometheus(tmp_path: Path) -> None:
-    (tmp_path / "fraud.yaml").write_text(FILE)
+    patient = FILE.replace("labels: {delay: 5m}", "labels: {delay: 5m}, prometheus: {timeout: 10m}")
+    (tmp_path / "fraud.yaml").write_text(patient)
     with socket.create_server(("127.0.0.1", 0)) as prometheus:
         # Given a Prometheus that does not answer
-        prometheus.settimeout(50)
+        prometheus.settimeout(120)
         url = f"http://127.0.0.1:{prometheus.getsockname()[1]}"
         options = ["backtest", "-f", "fraud.yaml", f"--prometheus-url={url}", "--record=r.jsonl", "--html=q.html"]
         with subprocess.Popen(
@@ -97,7 +99,7 @@ def test_ctrl_c_says_how_to_go_on_and_does_not_wait_for_prometheus(tmp_path: Pat
             connection, _ = prometheus.accept()
             # When somebody has waited long enough
             process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=5)
+            output, errors = process.communicate(timeout=120)  # on a busy machine; it would wait ten minutes
             connection.close()
     # Then the recording is spoken of, and nothing else was written
     assert (process.returncode, output) == (130, b"")
