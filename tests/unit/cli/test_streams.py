@@ -25,6 +25,11 @@ def environment(**more: str) -> Mapping[str, str]:
     return os.environ | {"PYTHONUNBUFFERED": ""} | more
 
 
+def heard() -> None:
+    """What a shell runs in the background ignores SIGINT, and so would the command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def to_nobody(arguments: list[str], unbuffered: str) -> subprocess.CompletedProcess[bytes]:
     """The command with a standard output that nobody reads any more."""
     read, write = os.pipe()
@@ -94,7 +99,12 @@ def test_ctrl_c_says_how_to_go_on_and_does_not_wait_for_prometheus(tmp_path: Pat
         url = f"http://127.0.0.1:{prometheus.getsockname()[1]}"
         options = ["backtest", "-f", "fraud.yaml", f"--prometheus-url={url}", "--record=r.jsonl", "--html=q.html"]
         with subprocess.Popen(
-            [*COMMAND, *options], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+            [*COMMAND, *options],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            preexec_fn=heard,
         ) as process:
             connection, _ = prometheus.accept()
             # When somebody has waited long enough
