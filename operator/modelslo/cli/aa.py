@@ -17,7 +17,8 @@ from modelslo.cli.aa_page import Case, as_json, page
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.doctor import roles_of
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
-from modelslo.cli.ground import body_of_file, local_settings, sound_spec, source_for
+from modelslo.cli.ground import local_settings, sound_spec, source_for
+from modelslo.cli.manifest import model_in
 from modelslo.cli.plan_case import range_of
 from modelslo.cli.plan_look import look
 from modelslo.engine.asks import history, selector_of
@@ -61,7 +62,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
         raise CommandError(f"--by: {arguments.by!r} is no label name: write such as pod or instance", MISUSE)
     span = range_of(arguments.range)
     if arguments.file is not None:
-        body = body_of_file(arguments.file, arguments.name)
+        body = model_in(arguments.file, arguments.name, MISUSE)
         metadata = body.get("metadata") or {}
         namespace = arguments.namespace or metadata.get("namespace") or "default"
         model = ModelKey(namespace, str(metadata.get("name", "")))

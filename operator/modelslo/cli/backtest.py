@@ -24,7 +24,8 @@ from modelslo.cli.backtest_read import read
 from modelslo.cli.backtest_tape import load
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
-from modelslo.cli.ground import body_of_file, local_settings, source_for
+from modelslo.cli.ground import local_settings, source_for
+from modelslo.cli.manifest import model_in
 from modelslo.cli.outfile import apart, appendable, writable, write_whole
 from modelslo.cli.streams import while_read
 from modelslo.engine.asks import tick_of
@@ -144,7 +145,7 @@ def _jsonl(arguments: argparse.Namespace) -> int:
 def _model(arguments: argparse.Namespace) -> tuple[ModelKey, Mapping[str, Any]]:
     """Whose backtest it is, and its spec as it is written."""
     if arguments.file is not None:
-        body = body_of_file(arguments.file, arguments.name)
+        body = model_in(arguments.file, arguments.name, MISUSE)
         metadata = body.get("metadata") or {}
         namespace = arguments.namespace or metadata.get("namespace") or "default"
         return ModelKey(namespace, str(metadata.get("name", ""))), body.get("spec") or {}

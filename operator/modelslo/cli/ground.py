@@ -10,7 +10,6 @@ from modelslo.api.address import fault_of, shown
 from modelslo.api.resource import InvalidResource, parse_spec
 from modelslo.api.spec import ModelSLOSpec
 from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
-from modelslo.cli.manifest import model_in
 from modelslo.engine.asks import source_of
 from modelslo.engine.settings import Settings, load_settings
 from modelslo.observe.ask import Ask, Source
@@ -56,8 +55,3 @@ async def observed(ask: Ask) -> Evidence:
         return (await observer.observe([ask]))[ask.model]
     finally:
         observer.close()
-
-
-def body_of_file(file: str, name: str | None) -> Mapping[str, Any]:
-    """The ModelSLO of the file, that of this name if one is given."""
-    return model_in(file, name, MISUSE)

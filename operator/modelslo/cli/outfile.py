@@ -25,9 +25,7 @@ def apart(files: Mapping[str, str | None]) -> None:
 
 def writable(option: str, text: str, example: str) -> Path:
     """The file for :func:`write_whole`. CommandError when it cannot be written: before an hour of reading."""
-    if not text:
-        raise CommandError(f"{option}: '' names no file: write such as {example}", MISUSE)
-    path = Path(text)
+    path = _named(option, text, example)
     try:
         fault = _fault(path)
     except (OSError, RuntimeError) as error:  # too long a name; links in a ring
@@ -39,9 +37,7 @@ def writable(option: str, text: str, example: str) -> Path:
 
 def appendable(option: str, text: str, example: str) -> Path:
     """The file that is read and then written on. CommandError when it can be none."""
-    if not text:
-        raise CommandError(f"{option}: '' names no file: write such as {example}", MISUSE)
-    path = Path(text)
+    path = _named(option, text, example)
     try:
         ordinary = path.is_file() or not path.exists()
     except OSError as error:
@@ -62,6 +58,12 @@ def write_whole(option: str, path: Path, content: bytes) -> None:
     except OSError as error:
         mend = "make room, or name another file"
         raise CommandError(f"{option}: {path} cannot be written: {error.strerror}: {mend}", MISUSE) from None
+
+
+def _named(option: str, text: str, example: str) -> Path:
+    if not text:
+        raise CommandError(f"{option}: '' names no file: write such as {example}", MISUSE)
+    return Path(text)
 
 
 def _replaced(target: Path, content: bytes) -> None:

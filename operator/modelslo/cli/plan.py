@@ -15,7 +15,8 @@ from modelslo.api.spec import ModelSLOSpec, Rollout
 from modelslo.cli.cluster import Cluster
 from modelslo.cli.doctor import roles_of
 from modelslo.cli.errors import MISUSE, CommandError
-from modelslo.cli.ground import body_of_file, local_settings, sound_spec, source_for
+from modelslo.cli.ground import local_settings, sound_spec, source_for
+from modelslo.cli.manifest import model_in
 from modelslo.cli.outfile import apart, writable, write_whole
 from modelslo.cli.plan_case import Case, Given, case_of_numbers, given_of, shares_of_shadow
 from modelslo.cli.plan_look import Measured, look, measured
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _case(arguments: argparse.Namespace, given: Given) -> Case:
     if arguments.file is not None:
-        body = body_of_file(arguments.file, arguments.name)
+        body = model_in(arguments.file, arguments.name, MISUSE)
         metadata = body.get("metadata") or {}
         namespace = arguments.namespace or metadata.get("namespace") or "default"
         model = ModelKey(namespace, str(metadata.get("name", "")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -10,18 +10,17 @@ from math import inf, isfinite, log
 from typing import Final
 
 from modelslo.judge.aa_arms import Cell
-from modelslo.judge.arms import Arm
+from modelslo.judge.arms import Arm, cell_of
 from modelslo.judge.arms import Cell as Counted
 from modelslo.judge.comparison import e_bh
 from modelslo.judge.invalid import InvalidLosses, add_invalid
 from modelslo.judge.parameters import Parameters
-from modelslo.judge.problem import coverage_apart
+from modelslo.judge.problem import coverage_apart, oldest_fresh
 from modelslo.judge.verdict import HARM
 from modelslo.observe.evidence import STALENESS, Increment
 
 _PRESENT: Final = 0.8
 _SHORT: Final = 0.1  # of what is compared
-_OLDEST_INTERVALS: Final = 4
 _QUARTER: Final = 4
 _FEW: Final = 0.02
 # Labels that were to be expected, from which on it is no chance that less than half of them came, or twice as many:
@@ -65,7 +64,7 @@ def served(cells: Sequence[Cell], since: float) -> dict[str, Served]:
         for one in cell:
             of.setdefault(one.version, []).append(one)
         for name, mine in of.items():
-            counted.setdefault(name, []).append(_counted(mine))
+            counted.setdefault(name, []).append(cell_of(mine))
     return {
         name: Served(
             sum(one.labels for one in mine),
@@ -75,17 +74,6 @@ def served(cells: Sequence[Cell], since: float) -> dict[str, Served]:
         )
         for name, mine in sorted(counted.items())
     }
-
-
-def _counted(mine: Iterable[Increment]) -> Counted:
-    found = list(mine)
-    return Counted(
-        found[0].end,
-        sum(one.predictions for one in found),
-        sum(one.losses.count for one in found),
-        sum(one.losses.total for one in found),
-        sum(one.invalid for one in found),
-    )
 
 
 def steady(found: Mapping[str, Served], since: float, at: float) -> tuple[list[str], tuple[str, ...]]:
@@ -113,7 +101,7 @@ def faults(parameters: Parameters, found: Mapping[str, Served], at: float) -> di
             against[name].add(Against.NAN_LOSS if lasting else Against.SUSPECT)
         if not any(cell.predictions or cell.labels or cell.invalid for cell in cells):
             against[name].add(Against.NO_TRAFFIC)
-        if not cells or cells[-1].end < at - _OLDEST_INTERVALS * timing.interval - timing.settle:
+        if not cells or cells[-1].end < oldest_fresh(timing, at):
             against[name].add(Against.STALE)
     for since in (-inf, _newest_quarter(found, at)):
         for name, what in _coverages(found, timing.delay, since).items():

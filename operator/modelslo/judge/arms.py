@@ -91,6 +91,17 @@ class Arms:
         return (arm.predictions if arm else 0.0) / everything if everything > 0 else None
 
 
+def cell_of(mine: Sequence[Increment]) -> Cell:
+    """What one version did in one grid cell, all segments; there is some."""
+    return Cell(
+        mine[0].end,
+        sum(one.predictions for one in mine),
+        sum(one.losses.count for one in mine),
+        sum(one.losses.total for one in mine),
+        sum(one.invalid for one in mine),
+    )
+
+
 def together(arms: Arms, interval: float, shadows: Sequence[Shadow] = ()) -> Arm:
     """All versions as one, but for what they did in cells of `interval` seconds while they were `shadows`."""
     cells = [
@@ -127,17 +138,8 @@ def seen(
         mine = [one for one in cell if one.version == version]
         kept = [one for one in before.cells if one.end > oldest]
         if mine:
-            labels = sum(one.losses.count for one in mine)
-            kept.append(
-                Cell(
-                    mine[0].end,
-                    sum(one.predictions for one in mine),
-                    labels,
-                    sum(one.losses.total for one in mine),
-                    sum(one.invalid for one in mine),
-                )
-            )
-            last = mine[0].end if labels > 0 else before.last_label
+            kept.append(cell_of(mine))
+            last = mine[0].end if kept[-1].labels > 0 else before.last_label
         else:
             last = before.last_label
         if kept:

@@ -16,12 +16,11 @@ import numpy as np
 from modelslo.judge.betting import Array, row_sums
 from modelslo.judge.frozen import frozen
 from modelslo.judge.timing import Tempo
+from modelslo.observe.evidence import LARGEST
 
 # A restarted process has counted no more than this many labels, or this many times what was expected.
 _FRESH_LABELS, _FRESH_RATIO = 50.0, 4.0
 _ROUNDING: Final = 1e-6
-# Squares of squares of what is larger are no numbers any more. No loss is so large, and no count.
-_LARGEST: Final = 1e75
 
 
 class Reading(StrEnum):
@@ -124,7 +123,7 @@ def difference(
     they do not allow is found out.
     """
     # Counters are finite and >= 0, so that one sum tells of a NaN or an infinity anywhere.
-    if now is None or not abs(float(row_sums(now.values))) < _LARGEST:
+    if now is None or not abs(float(row_sums(now.values))) < LARGEST:
         return meter, None, Reading.MISSING
     last = meter.last
     if last is None or len(last.values) != len(now.values):
@@ -182,7 +181,7 @@ def _less(now: Array, last: Array | None) -> Array:
     too large. What fell is below zero."""
     before = [0.0] * len(now) if last is None else last.tolist()
     found = [one - other for one, other in zip(now.tolist(), before, strict=True)]
-    return np.array([one if one < _LARGEST else nan for one in found])
+    return np.array([one if one < LARGEST else nan for one in found])
 
 
 def _plausible(delta: Delta, gaps: Array) -> bool:

@@ -12,6 +12,7 @@ from modelslo.judge.arms import Arm, Arms, together
 from modelslo.judge.parameters import Parameters
 from modelslo.judge.scene import Scene
 from modelslo.judge.shadow import hidden
+from modelslo.judge.timing import Timing
 from modelslo.judge.vetoed import unknown
 from modelslo.observe.evidence import Evidence
 
@@ -44,6 +45,11 @@ _OLDEST_INTERVALS: Final = 4
 _MIRROR: Final = " Does the mirror copy requests to the shadow?"
 
 
+def oldest_fresh(timing: Timing, at: float) -> float:
+    """Samples from before that time are too old at time `at` (Unix s) to say what is now."""
+    return at - _OLDEST_INTERVALS * timing.interval - timing.settle
+
+
 def problem_of(
     parameters: Parameters, arms: Arms, nan: Mapping[str, bool], evidence: Evidence, scene: Scene
 ) -> Problem | None:
@@ -53,7 +59,7 @@ def problem_of(
     if evidence.slice_gap is not None:
         return Problem(Unknown(evidence.slice_gap.reason), evidence.slice_gap.message)
     timing, stable = parameters.timing, scene.stable_version
-    fresh = evidence.at - _OLDEST_INTERVALS * timing.interval - timing.settle
+    fresh = oldest_fresh(timing, evidence.at)
     for role, version in (("stable", stable), ("canary", scene.canary_version)):
         if version is None:
             continue
@@ -69,11 +75,11 @@ def problem_of(
                 Unknown.STALE,
                 f"The newest sample of the {role} version {version!r} is {evidence.at - newest:.0f} s old.",
             )
-    served = {stable: 0.0} if stable is not None else _served(evidence, scene, timing.interval)
-    if stable is None and served and max(served.values()) < fresh:
+    served = _served(evidence, scene, timing.interval) if stable is None else {stable: evidence.newest[stable]}
+    if served and max(served.values()) < fresh:
         age = evidence.at - max(served.values())
         return Problem(Unknown.STALE, f"The newest sample of any version is {age:.0f} s old.")
-    broken = [one for one, newest in served.items() if nan.get(one, False) and (stable is not None or newest >= fresh)]
+    broken = [one for one, newest in served.items() if newest >= fresh and nan.get(one, False)]
     if broken:
         role = "version" if stable is None else "stable version"
         return Problem(

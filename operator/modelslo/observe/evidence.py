@@ -16,6 +16,8 @@ NO_SEGMENT: Final = ""
 NO_AGE: Final = inf
 # Prometheus itself forgets a series after five minutes without a sample (seconds).
 STALENESS: Final = 300.0
+LARGEST: Final = 1e75
+"""Squares of squares of what is larger are no numbers any more. No loss is so large, and no count."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,12 +12,11 @@ from math import inf, isfinite, isnan, nan
 from typing import Final
 
 from modelslo.observe.answer import Series
-from modelslo.observe.evidence import STALENESS
+from modelslo.observe.evidence import LARGEST, STALENESS
 
 STALENESS_MS: Final = round(STALENESS * 1000)
 # Counts are integers held in floats; sums over remote storage may round.
 _ROUNDING: Final = 1e-9
-_LARGEST: Final = 1e75
 _FRESH_LABELS: Final = 50.0
 
 
@@ -180,7 +179,7 @@ def _new(before: float | None, now: float | None, count: float) -> bool:
 
 def _risen(before: float, now: float) -> float:
     """NaN where it fell, and for what is too large to be squared."""
-    return now - before if 0 <= now - before < _LARGEST else nan
+    return now - before if 0 <= now - before < LARGEST else nan
 
 
 def _per_bucket(before: Scrape, now: Scrape) -> tuple[tuple[float, ...], tuple[float, ...]]:

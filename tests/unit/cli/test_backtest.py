@@ -16,7 +16,7 @@ from modelslo.cli.errors import CommandError
 from modelslo.cli.main import main
 from modelslo.observe.ask import Ask
 from modelslo.observe.evidence import Evidence, Gap, NoEvidence
-from tests.unit.backtest.history import BEGIN, HOUR, Served, World, recorded, variants
+from tests.unit.backtest.history import HOUR, Served, World, recorded, variants
 
 HOURS = 5.0
 BAD = World([Served("v1", 1.0, 60), Served("v<2>", 1.5, 20, since=HOUR)], HOURS)
@@ -77,15 +77,8 @@ def test_the_report_is_one_sound_file_that_loads_nothing(report: Report) -> None
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def command(remembered: None, tmp_path: Path) -> list[str]:
     """The command on a Prometheus with that history, at its end."""
-    (tmp_path / "fraud.yaml").write_text(FILE)
-
-    async def observed(ask: Ask) -> Evidence:
-        return BAD.evidence(ask)
-
-    monkeypatch.setattr("modelslo.cli.backtest_read.observed", observed)
-    monkeypatch.setattr("time.time", lambda: BEGIN + HOURS * HOUR)
     return ["backtest", "-f", str(tmp_path / "fraud.yaml"), "--prometheus-url=http://p", "--from=5h"]
 
 

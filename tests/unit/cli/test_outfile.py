@@ -17,8 +17,7 @@ from modelslo.cli.main import main
 from modelslo.cli.outfile import apart, writable, write_whole
 from modelslo.observe.ask import Ask
 from modelslo.observe.evidence import Evidence
-from tests.unit.backtest.history import BEGIN, HOUR
-from tests.unit.cli.test_backtest import BAD, FILE, HOURS
+from tests.unit.cli.test_backtest import FILE
 
 
 @contextmanager
@@ -33,15 +32,8 @@ def little_room(size: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def command(remembered: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The backtest of a Prometheus that has a history"""
-    (tmp_path / "fraud.yaml").write_text(FILE)
-
-    async def observed(ask: Ask) -> Evidence:
-        return BAD.evidence(ask)
-
-    monkeypatch.setattr("modelslo.cli.backtest_read.observed", observed)
-    monkeypatch.setattr("time.time", lambda: BEGIN + HOURS * HOUR)
     monkeypatch.chdir(tmp_path)
     return ["backtest", "-f", "fraud.yaml", "--prometheus-url=http://p"]
 

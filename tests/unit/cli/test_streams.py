@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -30,19 +31,24 @@ def heard() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def told(arguments: list[str], output: int | IO[bytes], unbuffered: str) -> subprocess.CompletedProcess[bytes]:
+    """The command with that standard output."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        timeout=50,
+        check=False,
+        env=environment(PYTHONUNBUFFERED=unbuffered),
+    )
+
+
 def to_nobody(arguments: list[str], unbuffered: str) -> subprocess.CompletedProcess[bytes]:
     """The command with a standard output that nobody reads any more."""
     read, write = os.pipe()
     os.close(read)
     try:
-        return subprocess.run(
-            [*COMMAND, *arguments],
-            stdout=write,
-            stderr=subprocess.PIPE,
-            timeout=50,
-            check=False,
-            env=environment(PYTHONUNBUFFERED=unbuffered),
-        )
+        return told(arguments, write, unbuffered)
     finally:
         os.close(write)
 
@@ -63,14 +69,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path, unbuffered: str) -> Non
     bad.write_text("kind: ModelSLO")
     for arguments in (PLAN, ["validate", str(bad)], ["--version"]):
         with FULL.open("wb") as full:
-            ended = subprocess.run(
-                [*COMMAND, *arguments],
-                stdout=full,
-                stderr=subprocess.PIPE,
-                timeout=50,
-                check=False,
-                env=environment(PYTHONUNBUFFERED=unbuffered),
-            )
+            ended = told(arguments, full, unbuffered)
         said = b"error: standard output cannot be written: No space left on device: make room, or send it elsewhere\n"
         assert (ended.returncode, ended.stderr) == (2, said), arguments
 
