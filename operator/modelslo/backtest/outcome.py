@@ -17,7 +17,6 @@ _ORDINARY: Final = frozenset(
     {
         Reason.HEALTHY,
         Reason.NO_CANARY,
-        Reason.WARMING_UP,
         Reason.IMMATURE,
         Reason.INSUFFICIENT_DATA,
         Reason.UNDECIDED,

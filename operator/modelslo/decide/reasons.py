@@ -20,7 +20,6 @@ class Reason(StrEnum):
     HEALTHY = "Healthy"
     NO_CANARY = "NoCanary"
     # Hold, the canary is being judged
-    WARMING_UP = "WarmingUp"
     IMMATURE = "Immature"  # the label delay has not passed for both arms
     INSUFFICIENT_DATA = "InsufficientData"
     UNDECIDED = "Undecided"
@@ -34,7 +33,6 @@ class Reason(StrEnum):
     QUERY_ERROR = "QueryError"
     QUERY_TIMEOUT = "QueryTimeout"
     QUERY_WARNING = "QueryWarning"
-    HISTORY_SHORT = "HistoryShort"
     NAN_LOSS = "NaNLoss"
     LOW_COVERAGE = "LowCoverage"
     COVERAGE_DIFFERS = "CoverageDiffers"  # of the arms: what is missing may be the bad ones

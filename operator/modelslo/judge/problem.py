@@ -25,7 +25,6 @@ class Unknown(StrEnum):
     QUERY_ERROR = "QueryError"
     QUERY_TIMEOUT = "QueryTimeout"
     QUERY_WARNING = "QueryWarning"
-    HISTORY_SHORT = "HistoryShort"
     NAN_LOSS = "NaNLoss"
     LOW_COVERAGE = "LowCoverage"
     COVERAGE_DIFFERS = "CoverageDiffers"

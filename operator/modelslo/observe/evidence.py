@@ -35,11 +35,9 @@ class NoEvidence(StrEnum):
     """Why nothing could be read. None of these ever promotes, rolls back or retrains (the verdict law)."""
 
     NO_DATA = "NoData"  # Prometheus answered, and there is no such series
-    STALE = "Stale"  # the newest sample is too old
     QUERY_ERROR = "QueryError"  # refused, HTTP error, malformed answer
     QUERY_TIMEOUT = "QueryTimeout"
     QUERY_WARNING = "QueryWarning"  # an answer with warnings may be partial
-    HISTORY_SHORT = "HistoryShort"
     VETO_UNKNOWN = "VetoUnknown"  # a veto of the user cannot be read
 
 
