@@ -13,12 +13,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from modelslo.api.quoted import quoted
 from modelslo.api.rules import broken_rules
 from modelslo.api.spec import MENDS, ModelSLOSpec
 from modelslo.api.status import ModelSLOStatus
 from modelslo.api.structural import structural_schema
 
-_SHOWN: Final = 80
 _IT: Final = re.compile(r"^(Input|String|List|Dictionary) should( match)?( pattern)?")
 
 
@@ -142,13 +142,13 @@ def _problem(error: ErrorDetails) -> Problem:
     if error["type"] == "missing":
         return Problem(path, None, f"is required: add it{_purpose(location)}")
     if error["type"] == "extra_forbidden":
-        return Problem(path, value, f"{_shown(value)} is in a field that there is not: {_known(location)}")
+        return Problem(path, value, f"{quoted(value)} is in a field that there is not: {_known(location)}")
     said = error["msg"].removeprefix("Value error, ").partition(" after validation")[0]
     said = _IT.sub(lambda found: f"it must{found[2] or ''}", said)
     # Messages of our own validators begin with the value.
     if error["type"] == "value_error":
         return Problem(path, value, said)
-    return Problem(path, value, f"{_shown(value)} does not fit: {said}{_mend(error)}")
+    return Problem(path, value, f"{quoted(value)} does not fit: {said}{_mend(error)}")
 
 
 def _mend(error: ErrorDetails) -> str:
@@ -201,8 +201,3 @@ def _steps(location: tuple[int | str, ...]) -> Iterator[str]:
             yield f"[{part}]"
         elif part != "[key]":  # pydantic's word for the key of a map, whose name stands before it
             yield f".{part}" if part.replace("_", "").isalnum() else f"[{part}]"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import IO, Any
 
+from modelslo.api.quoted import quoted
 from modelslo.backtest.observations import ObservationError
 from modelslo.backtest.replay import Replay
 
@@ -51,7 +52,7 @@ class Session:
                 "modelsloRecording", "this is a recording, and no observations: `modelslo backtest NAME --record FILE`"
             )
         if kind not in ("scrape", "end"):
-            raise ObservationError("type", f'{kind!r} is not known: write "meta", "scrape" or "end"')
+            raise ObservationError("type", f'{quoted(kind)} is not known: write "meta", "scrape" or "end"')
         if self._replay is None:
             raise ObservationError("type", f'a "{kind}" before any "meta": begin the trace with it')
         if kind == "scrape":
@@ -72,7 +73,7 @@ def _parsed(line: str | bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:  # no UTF-8 is a ValueError too
         raise ObservationError("", f"no JSON ({error}): write one object a line") from None
     if not isinstance(found, dict):
-        raise ObservationError("", f"a {type(found).__name__}, and one JSON object a line is expected")
+        raise ObservationError("", f"{quoted(found)}, and one JSON object a line is expected")
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from modelslo.api.quoted import quoted
 from modelslo.judge.drift import DriftRules
 from modelslo.judge.increments import Counters
 from modelslo.judge.scale import Rules
@@ -25,7 +26,6 @@ _MOST_SEGMENT_MARGIN: Final = 100
 _LEAST_RATE: Final = 1e-9
 _NUMBERS: Final = {int, float}
 _SPECIAL: Final = {"NaN": float("nan"), "+Inf": float("inf"), "-Inf": float("-inf")}
-_SHOWN: Final = 60
 _NUMBER: Final = 'write a JSON number, "NaN", "+Inf" or "-Inf"'
 _BUCKETS: Final = "write cumulative counts, one more than edges: the last one is +Inf"
 _RATE: Final = "write a fraction above 0, at most 0.5: 0.05 for 5 %"
@@ -70,18 +70,18 @@ def number(value: Any) -> float:
     if isinstance(value, str):
         if value in _SPECIAL:
             return _SPECIAL[value]
-        raise ValueError(f"{_shown(value)} is no number: {_NUMBER}")
+        raise ValueError(f"{quoted(value)} is no number: {_NUMBER}")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{_shown(value)} is no number: {_NUMBER}")
+        raise ValueError(f"{quoted(value)} is no number: {_NUMBER}")
     if abs(value) > _LARGEST:
-        raise ValueError(f'{_shown(value)} is too large for a number: write "+Inf" or "-Inf"')
+        raise ValueError(f'{quoted(value)} is too large for a number: write "+Inf" or "-Inf"')
     return value
 
 
 def _ascending(edges: tuple[float, ...]) -> tuple[float, ...]:
     if any(high <= low for low, high in pairwise(edges)):
         raise ValueError(
-            f"{_shown(list(edges))} do not ascend: write the finite upper bounds of the buckets, smallest first"
+            f"{quoted(list(edges))} do not ascend: write the finite upper bounds of the buckets, smallest first"
         )
     return edges
 
@@ -247,9 +247,4 @@ def _explained(error: ValidationError, mends: Mapping[str, str]) -> ObservationE
     if first["type"] == "value_error":
         return ObservationError(key, str(first["ctx"]["error"]))
     mend = next(mends[part] for part in reversed(first["loc"]) if isinstance(part, str) and part in mends)
-    return ObservationError(key, f"{'is missing' if first['type'] == 'missing' else _shown(first['input'])}: {mend}")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return ObservationError(key, f"{'is missing' if first['type'] == 'missing' else quoted(first['input'])}: {mend}")

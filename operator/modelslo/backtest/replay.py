@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from modelslo.api.quoted import quoted
 from modelslo.backtest.observations import ObservationError, counters_of, meta_of
 from modelslo.judge.drift import Detector, Health, began, detect, health_of
 from modelslo.judge.evalues import e_value
@@ -61,7 +62,7 @@ class Replay:
         """Raises ObservationError unless the line is of this trace."""
         if line.get("trace") != self._meta.trace:
             raise ObservationError(
-                "trace", f"{line.get('trace')!r}, and the trace is {self._meta.trace!r}: send its end"
+                "trace", f"{quoted(line.get('trace'))}, and the trace is {quoted(self._meta.trace)}: send its end"
             )
 
     def _expected(self, scrape: Mapping[str, Any]) -> float:
@@ -69,14 +70,16 @@ class Replay:
         self.belongs(scrape)
         k, at, started = scrape.get("k"), scrape.get("t"), scrape.get("rollout_started", False)
         if k != self._next or isinstance(k, bool):
-            raise ObservationError("k", f"{k!r}, and {self._next} is next: whole numbers without holes")
+            raise ObservationError("k", f"{quoted(k)}, and {self._next} is next: whole numbers without holes")
         due, dt = k * self._meta.dt, self._meta.dt
         if isinstance(at, bool) or not isinstance(at, (int, float)) or not abs(at) < _LATEST:
-            raise ObservationError("t", f"{at!r} is no time: write seconds, k times dt: {due:g}")
+            raise ObservationError("t", f"{quoted(at)} is no time: write seconds, k times dt: {due:g}")
         if abs(at - due) > _ROUNDING * max(due, dt):
-            raise ObservationError("t", f"{at!r} is not the time of scrape {k}: write seconds, k times dt: {due:g}")
+            raise ObservationError(
+                "t", f"{quoted(at)} is not the time of scrape {k}: write seconds, k times dt: {due:g}"
+            )
         if type(started) is not bool:
-            raise ObservationError("rollout_started", f"{started!r}: write true or false")
+            raise ObservationError("rollout_started", f"{quoted(started)}: write true or false")
         return float(at)
 
     def _answer(self, at: float, k: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, NoReturn, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from modelslo.api.quoted import quoted
 from modelslo.backtest.recording import SCHEMA, Chunk, Header, RecordingError
 from modelslo.observe.ask import Veto
 from modelslo.observe.cells import Cell
@@ -22,7 +23,6 @@ _FURTHEST: Final = 10**12
 # Ends of cells are whole milliseconds.
 _ROUNDING: Final = 0.001
 _UNEQUAL: Final = 1e-6
-_SHOWN: Final = 60
 
 
 def _special(value: Any) -> Any:
@@ -100,7 +100,7 @@ class _Cell(_Written):
         _fit("delays", self.delays, "delayEdges", self.delay_edges)
         count = self.losses[0]
         if self.buckets and abs(sum(self.buckets) - count) > _UNEQUAL * max(1.0, count):
-            _wrong("buckets", f"{_shown(self.buckets)} add up to {sum(self.buckets):g}, and losses counts {count:g}")
+            _wrong("buckets", f"{quoted(self.buckets)} add up to {sum(self.buckets):g}, and losses counts {count:g}")
         return self
 
 
@@ -128,7 +128,7 @@ class _Chunk(_Written):
         for name, stood in self.vetoes.items():
             times = [one[0] for one in stood]
             if times != sorted(times):
-                _wrong(f"vetoes.{name}", f"the times {_shown(times)} do not ascend")
+                _wrong(f"vetoes.{name}", f"the times {quoted(times)} do not ascend")
         return self
 
 
@@ -139,7 +139,7 @@ def header_of(line: str) -> Header:
         raise RecordingError("it is not the first line of a recording")
     if plain["modelsloRecording"] != SCHEMA:
         raise RecordingError(
-            f"modelsloRecording: {_shown(plain['modelsloRecording'])}: only schema {SCHEMA} can be read"
+            f"modelsloRecording: {quoted(plain['modelsloRecording'])}: only schema {SCHEMA} can be read"
         )
     try:
         one = _Header.model_validate(plain)
@@ -184,7 +184,7 @@ def _fit(name: str, counts: Sequence[float], of: str, edges: Sequence[float]) ->
     """Buckets are one more than their finite edges, which ascend; without edges there are none."""
     wanted = len(edges) + 1 if edges else 0
     if any(high <= low for low, high in pairwise(edges)):
-        _wrong(of, f"{_shown(edges)} do not ascend")
+        _wrong(of, f"{quoted(edges)} do not ascend")
     if len(counts) != wanted:
         _wrong(name, f"{len(counts)} counts, and {len(edges)} {of} ask for {wanted}")
 
@@ -201,23 +201,18 @@ def _explained(error: ValidationError) -> RecordingError:
         message = str(first["ctx"]["error"])
         if isinstance(first["input"], (dict, BaseModel)):  # of several fields: it names the one
             return RecordingError(f"{place}.{message}" if place else message)
-        return RecordingError(f"{place}: {_shown(first['input'])}: {message}")
+        return RecordingError(f"{place}: {quoted(first['input'])}: {message}")
     if first["type"] == "missing":
         return RecordingError(f"{place}: is missing")
     problem = first["msg"].removeprefix("Input ").replace("tuple", "list")
-    return RecordingError(f"{place}: {_shown(first['input'])} {problem}")
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return RecordingError(f"{place}: {quoted(first['input'])} {problem}")
 
 
 def _parsed(line: str) -> Mapping[str, Any]:
     try:
         plain = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise RecordingError(f"{_shown(line)} is no JSON ({error})") from None
+        raise RecordingError(f"{quoted(line)} is no JSON ({error})") from None
     if not isinstance(plain, dict):
-        raise RecordingError(f"{_shown(plain)} is no JSON object")
+        raise RecordingError(f"{quoted(plain)} is no JSON object")
     return plain

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from modelslo.api.quoted import short
 from modelslo.observe.answer import Answer, Series
 from modelslo.observe.ask import Ask, Source, Veto
 from modelslo.observe.cells import boundaries
@@ -111,10 +112,10 @@ def _labels(one: Series) -> list[tuple[str, str]]:
 
 def unknown(number: int, veto: Veto, failure: QueryFailure) -> Gap:
     """The veto at `number` of spec.guardrails.vetoes cannot be read: field, value and mend."""
-    text = veto.query if len(veto.query) <= _SHOWN else f"{veto.query[: _SHOWN - 3]}..."
     return Gap(
         NoEvidence.VETO_UNKNOWN,
-        f"spec.guardrails.vetoes[{number}].query ({veto.name}): {text!r} cannot be read, so that nothing is decided: "
+        f"spec.guardrails.vetoes[{number}].query ({veto.name}): {short(veto.query, _SHOWN)!r} cannot be read, "
+        f"so that nothing is decided: "
         f"{str(failure).rstrip('.')}. {_mend(failure)}",
     )
 

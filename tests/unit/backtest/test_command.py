@@ -46,7 +46,7 @@ def test_a_bad_line_ends_it_with_status_two_and_its_number_key_and_mend() -> Non
     lines = text(trace("small-binary", hours=0.2))
     for bad, words in (
         ("nonsense\n", b"no JSON"),
-        (lines[6].replace('"loss_count": ', '"loss_count": "x", "was": ', 1), b"loss_count: 'x' is no number"),
+        (lines[6].replace('"loss_count": ', '"loss_count": "x", "was": ', 1), b'loss_count: "x" is no number'),
     ):
         ended = run("".join([*lines[:6], bad, *lines[7:]]).encode())
         assert ended.returncode == 2
