@@ -28,6 +28,8 @@ _PREDICTIONS: Final = 2.0
 _ODDS: Final = 1.25
 _LEAST_PREDICTIONS: Final = 50.0
 _LASTING: Final = 0.3  # of a window: what lasts no longer may be a scrape that came late, and will be made up for
+# Predictions of an arm without which it is not idle, but shown as it was at the scrape before.
+_LEAST_OF_STILL: Final = 8.0
 _MOST_STRETCHES: Final = 16
 _PRIOR_WINDOWS: Final = 2.0
 _PRIOR: Final = 2.0
@@ -58,7 +60,7 @@ class Counted:
 @dataclass(frozen=True)
 class Shares:
     """Stretches of one share each, the newest last, and the window that is being counted. ``suspect``: what
-    came after the first scrape that looked as if of another share.
+    came after the first scrape that looked as if of another share. ``held``: scrapes in which an arm stood still.
 
     ``terms`` of ``number`` windows tell by how much counts scatter more than independent predictions would. ``broken``:
     an arm was not seen, so that its next increment is of a longer time.
@@ -70,6 +72,7 @@ class Shares:
     number: int = 0
     broken: bool = False
     suspect: Counted | None = None
+    held: Counted | None = None
 
     @property
     def since(self) -> float:
@@ -89,22 +92,33 @@ class Shares:
 def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: float, span: float) -> Shares:
     """Takes the predictions of both arms in the last `elapsed` seconds before `at`; windows last `span` seconds.
 
-    A pod that is not scraped once stands still and then counts double: only another share that lasts is one.
+    A pod that is not scraped once stands still and then counts double: only another share that lasts is one. An arm
+    that stands still is waited for, so that both making up for each other are no change either.
     """
+    still = bool(shares.stretches) and _still(shares.stretches[-1], canary, stable)
+    held = shares.held or Counted(at - elapsed)
+    waits = still and (shares.held is None or at - held.since <= _LASTING * span)
     if shares.broken:
-        return changed(shares, broken=False)
-    now = Counted(at - elapsed, canary, stable)
+        return changed(shares, broken=waits, held=held if waits else None)
+    now = held.add(canary, stable)
     if not shares.stretches:
         # That there is a first prediction is no sample of how many there are.
         return changed(shares, stretches=(Counted(now.since),)) if canary > 0 else shares
+    if waits:
+        return changed(shares, held=now)
+    return _counted(changed(shares, held=None), at, now, span)
+
+
+def _counted(shares: Shares, at: float, now: Counted, span: float) -> Shares:
+    """Whether the window that is counted is of another share, with what is new in it."""
     *before, newest = shares.stretches
-    window = now if shares.window is None else shares.window.add(canary, stable)
+    window = now if shares.window is None else shares.window.add(now.canary, now.stable)
     off, scatter = _off(newest, window)
     limit = _STANDARD_ERRORS * sqrt(scatter * _overdispersion(shares)) + _PREDICTIONS
     if newest.total >= _LEAST_PREDICTIONS and off > limit and not _alike(window, newest):
         # The first scrape is not held against it: it may make up for one before.
-        suspect = Counted(now.since) if shares.suspect is None else shares.suspect.add(canary, stable)
-        if at - suspect.since <= _LASTING * span:
+        suspect = Counted(now.since) if shares.suspect is None else shares.suspect.add(now.canary, now.stable)
+        if at - suspect.since <= _LASTING * span or not suspect.total:
             return changed(shares, window=window, suspect=suspect)
         if (suspect.odds - newest.odds) * (window.odds - newest.odds) <= 0 or _alike(suspect, newest):
             return changed(shares, window=None, suspect=None)
@@ -120,7 +134,14 @@ def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: flo
 
 def unseen(shares: Shares) -> Shares:
     """An arm is missing."""
-    return changed(shares, broken=True)
+    return changed(shares, broken=True, held=None)
+
+
+def _still(usual: Counted, canary: float, stable: float) -> bool:
+    """Whether one arm has no predictions while the other has, and at the usual share it would."""
+    return (canary == 0 and stable * usual.odds >= _LEAST_OF_STILL) or (
+        stable == 0 and canary / usual.odds >= _LEAST_OF_STILL
+    )
 
 
 def _alike(one: Counted, other: Counted) -> bool:

@@ -18,12 +18,14 @@ SPAN = 300.0
 EDGES = (60.0, 600.0, 1800.0, 3600.0)
 
 
-def run(predictions: Iterable[tuple[float, float]], shares: Shares | None = None, at: float = 0.0) -> Shares:
-    """One scrape of (canary, stable) after the other."""
+def run(
+    predictions: Iterable[tuple[float, float]], shares: Shares | None = None, at: float = 0.0, dt: float = DT
+) -> Shares:
+    """One scrape of (canary, stable) after the other, `dt` apart."""
     found = shares or Shares()
     for canary, stable in predictions:
-        at += DT
-        found = shared(found, at, DT, canary, stable, SPAN)
+        at += dt
+        found = shared(found, at, dt, canary, stable, SPAN)
     return found
 
 
@@ -49,6 +51,18 @@ def test_a_step_is_seen_within_minutes(before: float, after: float) -> None:
         assert now.stretches[-1].odds == pytest.approx(after / (1 - after), rel=0.4)
 
 
+@pytest.mark.parametrize("dt", [60.0, 120.0, 300.0])
+@pytest.mark.parametrize(("before", "after"), [(0.1, 0.3), (0.3, 0.1)])
+def test_a_step_is_seen_within_four_scrapes_that_are_far_apart(before: float, after: float, dt: float) -> None:
+    chance = np.random.default_rng(7)
+    for _ in range(10):
+        usual = run(at_random(chance, 1000.0, before, 60), dt=dt)
+        now = run(at_random(chance, 1000.0, after, 4), usual, 60 * dt, dt)
+        assert 60 * dt <= now.since <= 61 * dt  # in a window that began before it, the first scrape may not stand out
+        # And one scrape is no step
+        assert run(at_random(chance, 1000.0, after, 1), usual, 60 * dt, dt).since == usual.since
+
+
 def test_clusters_of_predictions_are_no_change() -> None:
     """Ten of one user at once."""
     chance = np.random.default_rng(5)
@@ -72,6 +86,23 @@ def test_a_scrape_that_comes_late_is_no_change(rate: float, pods: int) -> None:
         found = shared(found, (number + 1) * DT, DT, canary, stable, SPAN)
     # Then in a day hardly anything is taken for another share
     assert len(found.stretches) <= 4
+
+
+@given(st.sampled_from([30.0, 60.0, 120.0]), st.lists(st.sampled_from(["", "canary", "stable", "both"]), max_size=30))
+def test_arms_that_stand_still_in_turn_are_no_change(dt: float, stills: list[str]) -> None:
+    """Each makes up for it at the next scrape, at which the other may stand still."""
+    found, at = run([(10.0, 90.0)] * 60, dt=dt), 60 * dt
+    late = {"canary": 0.0, "stable": 0.0}
+    for still in [*stills, "", ""]:
+        shown = []
+        for arm, made in (("canary", 10.0), ("stable", 90.0)):
+            made += late[arm]
+            stands = still in (arm, "both") and not late[arm]  # never twice in a row
+            late[arm], made = (made, 0.0) if stands else (0.0, made)
+            shown.append(made)
+        at += dt
+        found = shared(found, at, dt, shown[0], shown[1], SPAN)
+    assert len(found.stretches) == 1
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
