@@ -18,6 +18,8 @@ STALENESS_MS: Final = round(STALENESS * 1000)
 # Counts are integers held in floats; sums over remote storage may round.
 _ROUNDING: Final = 1e-9
 _FRESH_LABELS: Final = 50.0
+# Of what was counted before. More is left where one of at most so many pods behind a sum restarts.
+_FRESH_PART: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _rising(cumulative: Sequence[float], count: float) -> bool:
 
 
 def step(before: Scrape, now: Scrape) -> Step | None:
-    """What happened between two scrapes; None when they are too far apart to say.
+    """What happened between two scrapes; None when they are too far apart to say, or some of several pods restarted.
 
     After a restart of the exporter (a count fell, or a NaN sum became finite) it is the new value. Sums that fall while
     no count does are those of negative losses, and no numbers, unless the process is so young that it may be a new one.
@@ -140,6 +142,8 @@ def step(before: Scrape, now: Scrape) -> Step | None:
     if now.at - before.at > STALENESS_MS:
         return None
     if _restarted(before, now):
+        if not _fresh(before.count, now.count):
+            return None
         before = Scrape(
             before.at,
             0.0,
@@ -155,6 +159,11 @@ def step(before: Scrape, now: Scrape) -> Step | None:
         None if now.squares is None or before.squares is None else _risen(before.squares, now.squares),
         *_per_bucket(before, now),
     )
+
+
+def _fresh(before: float, now: float) -> bool:
+    """Whether a count that fell is that of new processes alone, and not what is left of a sum over pods."""
+    return now <= max(_FRESH_LABELS, _FRESH_PART * before)
 
 
 def _restarted(before: Scrape, now: Scrape) -> bool:
@@ -213,13 +222,16 @@ Point = tuple[int, float]
 
 def increases(before: Point | None, series: Series, after: int) -> tuple[list[Point], Point | None]:
     """Increases of a plain counter at its scrapes later than `after`, and its last point. Values that are no count are
-    left out."""
+    left out, and what is left of a sum when one of its pods restarts."""
     found = []
     for at, value in zip(series.times, series.values, strict=True):
         if at <= after or not (isfinite(value) and value >= 0):
             continue
         after = at
         if before is not None and at - before[0] <= STALENESS_MS:
-            found.append((at, value - before[1] if value >= before[1] else value))
+            if value >= before[1]:
+                found.append((at, value - before[1]))
+            elif _fresh(before[1], value):
+                found.append((at, value))
         before = (at, value)
     return found, before

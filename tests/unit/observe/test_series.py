@@ -54,6 +54,21 @@ def test_a_restart_is_seen_in_any_part(before: Scrape, now: Scrape) -> None:
     assert (found.count, found.total) == (7, 2.0)
 
 
+def test_what_is_left_of_a_sum_when_a_pod_restarts_is_nothing_new() -> None:
+    """One of four pods behind a sum: three quarters of all labels ever counted would be those of this scrape."""
+    # Given pods that each count ten labels a scrape, the second of which restarts after the ninth
+    pods = [[10.0 * (number + 1 - 9 * (pod == 1 and number >= 9)) for number in range(20)] for pod in range(4)]
+    whole = [scrape(15_000 * at, sum(now), sum(now) / 2) for at, now in enumerate(zip(*pods, strict=True))]
+    # When their sum is read
+    found, _ = steps(None, whole)
+    # Then that scrape is lost, and no other
+    assert [one.at for one in found] == [15_000 * at for at in range(1, 20) if at != 9]
+    assert {(one.count, one.total) for one in found} == {(40.0, 20.0)}
+    # And of the counters beside it
+    series = Series({}, [one.at for one in whole], [one.count for one in whole])
+    assert increases(None, series, -1)[0] == [(one.at, one.count) for one in found]
+
+
 def test_a_sum_that_falls_alone_is_no_restart_and_no_number() -> None:
     """Negative losses: taken for a restart, all labels since the start counted anew at every scrape."""
     found = step(scrape(0, 6000, -10.0, squares=9.0), scrape(1, 6010, -13.0, squares=12.0))
