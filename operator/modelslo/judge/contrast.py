@@ -8,6 +8,7 @@ from typing import Final
 from modelslo.judge.betting import Array
 from modelslo.judge.blocks import Pair
 from modelslo.judge.frozen import frozen
+from modelslo.judge.wagers import Sample
 
 _PRIOR_LABELS: Final = 50.0
 _PRIOR_OF_MEAN: Final = 5.0
@@ -15,19 +16,24 @@ _PRIOR_OF_MEAN: Final = 5.0
 
 @frozen()
 class Moments:
-    """Labels of the canary and their bucketed losses relative to stable's mean then: number, sum, sum of squares."""
+    """Labels of one arm and their bucketed losses in units of some mean: number, sum, sum of squares."""
 
     labels: float = 0.0
     total: float = 0.0
     squares: float = 0.0
 
-    def add(self, pair: Pair, scores: Array, forecast: Array) -> Moments:
-        """Takes a block. `scores` of the buckets (K,), stable's mean (G,)."""
-        total, squares, scored = self.total, self.squares, pair.canary.buckets.dot(scores * scores)
-        for mean, one, square in zip(forecast.tolist(), pair.scored_canary.tolist(), scored.tolist(), strict=True):
+    def add(self, sample: Sample, scored: Array, scores: Array, means: Array) -> Moments:
+        """Takes the labels of a block and their bucketed losses (G,), in units of `means` (G,). `scores` of the buckets
+        (K,)."""
+        labels, total, squares = self.labels, self.total, self.squares
+        squared = sample.buckets.dot(scores * scores)
+        for mean, count, one, square in zip(
+            means.tolist(), sample.count.tolist(), scored.tolist(), squared.tolist(), strict=True
+        ):
+            labels += count
             total += one / mean
             squares += square / (mean * mean)
-        return Moments(self.labels + pair.labels_canary, total, squares)
+        return Moments(labels, total, squares)
 
     def variance(self, prior: float) -> float:
         """Of one relative loss, not below `prior`, which is that of stable.
@@ -42,6 +48,13 @@ class Moments:
         likely = (_PRIOR_OF_MEAN + self.total) / (_PRIOR_OF_MEAN + self.labels)
         expected = prior * likely * likely
         return max(prior, (_PRIOR_LABELS * expected + self.labels * own) / (_PRIOR_LABELS + self.labels))
+
+    def cv2(self, prior: float) -> float:
+        """Squared coefficient of variation of one loss; `prior` counts as much as 50 labels."""
+        if self.total <= 0:
+            return prior
+        own = max(0.0, self.squares * self.labels / (self.total * self.total) - 1)
+        return (_PRIOR_LABELS * prior + self.labels * own) / (_PRIOR_LABELS + self.labels)
 
 
 @frozen()

@@ -15,7 +15,7 @@ _FAST, _SLOW = (1 / 672, 0.02), (1 / 112, 0.05)
 # A burn rate that needs more than this share of bad slices cannot be told from "all bad".
 _HIGHEST_ERROR_RATE = 0.9
 # Of the judge: another one cannot go on where this one was.
-_SCHEMA = 11
+_SCHEMA = 12
 
 
 @dataclass(frozen=True, slots=True)

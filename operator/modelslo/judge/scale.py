@@ -97,6 +97,11 @@ class Scale:
     cohorts: Cohorts | None = None  # None: a stratum is a segment
 
     @property
+    def guessed(self) -> bool:
+        """Whether no history told how much losses vary."""
+        return self.cv2 == CV2_UNKNOWN
+
+    @property
     def scored_by(self) -> Array | None:
         """Scores of the buckets (K,), None where losses are not judged by them."""
         return self.scores if self.data is Data.HISTOGRAM else None

@@ -42,7 +42,8 @@ class Trial:
     noise: tuple[Noise, Noise]  # of stable and of the canary, without a histogram
     tempering: Tempering
     met: Mask  # strata that have labels, or had some in stable's history
-    canary_spread: Moments = field(default_factory=Moments)
+    canary_spread: Moments = field(default_factory=Moments)  # in units of stable's forecast
+    stable_spread: Moments = field(default_factory=Moments)  # of plain losses, where no history tells it
     contrast: Contrast = field(default_factory=Contrast)
     misread: Misread = field(default_factory=Misread)
     e: EValues = field(default_factory=EValues)
@@ -55,6 +56,22 @@ class Trial:
     # Where it is told how old labels are: the blocks that a promotion rests on, and since when they are of all ages.
     whole: Contrast | None = None
     whole_since: float | None = None
+
+    @property
+    def cv2(self) -> float:
+        """Squared coefficient of variation of one loss of stable: by its history, else by what was compared so far."""
+        if not self.scale.guessed:
+            return self.scale.cv2
+        if self.scale.data is Data.HISTOGRAM:
+            return self.stable_spread.cv2(self.scale.cv2)
+        return self.noise[0].cv2(self.scale.data is Data.SQUARES)
+
+    @property
+    def top(self) -> float:
+        """The largest loss that counts, over stable's mean; 1 where no loss limits a bet."""
+        if not self.scale.guessed or self.scale.data is not Data.HISTOGRAM or not self.forecast.overall > 0:
+            return self.scale.top
+        return float(self.scale.scores[-1]) / self.forecast.overall
 
     @property
     def young(self) -> bool:
@@ -146,7 +163,12 @@ def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: fl
         contrast=trial.contrast.add(pair) if usable else trial.contrast,
         misread=_misread(trial, rules, pair, at) if histogram else trial.misread,
         tempering=_tempered(trial, pair, expected, at) if usable else trial.tempering,
-        canary_spread=trial.canary_spread.add(pair, scale.scores, forecast) if histogram else trial.canary_spread,
+        canary_spread=trial.canary_spread.add(pair.canary, pair.scored_canary, scale.scores, forecast)
+        if histogram
+        else trial.canary_spread,
+        stable_spread=trial.stable_spread.add(pair.stable, pair.scored_stable, scale.scores, np.ones(len(forecast)))
+        if histogram and scale.guessed
+        else trial.stable_spread,
         noise=trial.noise
         if histogram or not usable
         else _noised(trial.noise, pair, forecast, trial.forecast.overall, at),
@@ -238,7 +260,8 @@ def _tempered(trial: Trial, pair: Pair, expected: Spread | None, at: float) -> T
     """`expected`: the variances without a histogram, None with one."""
     mean = trial.forecast.overall
     if expected is None:
-        of_canary, of_stable = trial.canary_spread.variance(trial.scale.cv2), trial.scale.cv2
+        of_stable = trial.cv2
+        of_canary = trial.canary_spread.variance(of_stable)
     else:
         of_canary, of_stable = trial.noise[1].variance(expected.canary), expected.stable
     contrast = (pair.mean_canary - pair.mean_stable) / pair.weight

@@ -10,7 +10,7 @@ from typing import Final
 from modelslo.judge.contrast import Contrast
 from modelslo.judge.effort import labels_per_nat
 from modelslo.judge.gate import Gate
-from modelslo.judge.scale import Data, Rules, Scale
+from modelslo.judge.scale import Data, Rules
 from modelslo.judge.trial import Trial
 
 HARM: Final = 5.0
@@ -48,10 +48,9 @@ class Said:
 
 def said_by(trial: Trial) -> Said:
     """The e-values that verdicts rest on: against 1/alpha and 1/beta."""
-    scale = trial.scale
     return Said(
-        trial.e.rollback - log1p(worth(trial.contrast, scale, True) / DOUBT_ROLLBACK),
-        trial.e.promote - log1p(worth(_promoted_by(trial), scale, False) / DOUBT_PROMOTION),
+        trial.e.rollback - log1p(worth(trial, trial.contrast, True) / DOUBT_ROLLBACK),
+        trial.e.promote - log1p(worth(trial, _promoted_by(trial), False) / DOUBT_PROMOTION),
     )
 
 
@@ -60,12 +59,16 @@ def measure(r: float, worse: bool) -> float:
     return 2 * r - 1 if worse else 1.0
 
 
-def worth(compared: Contrast, scale: Scale, worse: bool) -> float:
-    """Nats that the compared labels would give for "worse" (or "not worse") on such a canary."""
+def worth(trial: Trial, compared: Contrast, worse: bool) -> float:
+    """Nats that the compared labels would give for "worse" (or "not worse") on such a canary.
+
+    Bets that were made without history are too small for losses that vary less, and gain no more by them.
+    """
     if compared.canary <= 0 or compared.stable <= 0:
         return 0.0
-    kappa, ratio = compared.canary / compared.stable, measure(scale.r, worse)
-    return compared.canary / labels_per_nat(ratio, scale.r, scale.cv2, kappa, scale.top)
+    r, kappa = trial.scale.r, compared.canary / compared.stable
+    cv2 = max(trial.cv2, trial.scale.cv2)
+    return compared.canary / labels_per_nat(measure(r, worse), r, cv2, kappa, trial.top)
 
 
 def harmful(trial: Trial) -> bool:

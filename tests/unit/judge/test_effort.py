@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from modelslo.judge.betting import Array
 from modelslo.judge.contrast import Contrast
 from modelslo.judge.effort import labels_per_nat
+from modelslo.judge.scale import CV2_UNKNOWN, Data
 from modelslo.judge.verdict import measure, worth
 from tests.unit.judge.series import Rollout, rules_of
 
@@ -63,9 +66,42 @@ def test_what_was_compared_is_worth_more_the_more_it_is_and_in_any_unit() -> Non
         rollout.run(120)
     for worse in (True, False):
         # Then the labels are worth the same, and more of them more
-        found = [worth(rollout.trial.contrast, rollout.trial.scale, worse) for rollout in (one, other)]
+        found = [worth(rollout.trial, rollout.trial.contrast, worse) for rollout in (one, other)]
         assert found[0] == pytest.approx(found[1], rel=1e-9)
         one_more = replace(one.trial.contrast, canary=one.trial.contrast.canary + 1)
-        assert worth(one_more, one.trial.scale, worse) > found[0] > 0
+        assert worth(one.trial, one_more, worse) > found[0] > 0
         # And none nothing
-        assert worth(Contrast(), one.trial.scale, worse) == 0
+        assert worth(one.trial, Contrast(), worse) == 0
+
+
+class RareErrors(Rollout):
+    """Losses of which one in fifty is not zero."""
+
+    def draw(self, n: int, arm: str = "stable") -> Array:
+        return np.where(super().draw(n, arm) > log(50.0), 50.0, 0.0)
+
+
+@pytest.mark.parametrize("data", [Data.HISTOGRAM, Data.SUMS, Data.SQUARES])
+def test_without_history_labels_are_worth_what_is_seen_of_them(data: Data) -> None:
+    # Given rare errors, and no history that tells of them
+    edges = (0.01, 10.0, 100.0) if data is Data.HISTOGRAM else ()
+    rollout = RareErrors(rules_of(edges=edges, has_squares=data is Data.SQUARES), history=0)
+    assert rollout.run(2)
+    assert rollout.trial.scale.data is data
+    # Then at first they pass for usual losses
+    assert rollout.trial.cv2 == CV2_UNKNOWN
+    # When many are seen
+    rollout.run(2000)
+    # Then it is known how much they vary, (1 - p) / p, and they are worth as much less
+    assert rollout.trial.cv2 == pytest.approx(49.0, rel=0.5)
+    guessed = labels_per_nat(measure(1.1, worse=True), 1.1, CV2_UNKNOWN, 0.25, rollout.trial.top)
+    compared = rollout.trial.contrast
+    assert worth(rollout.trial, compared, worse=True) < compared.canary / guessed / 10
+
+
+def test_a_history_is_believed() -> None:
+    rollout = RareErrors(rules_of(edges=(0.01, 10.0, 100.0)))
+    rollout.run(50)
+    before = rollout.trial.cv2
+    rollout.run(50)
+    assert rollout.trial.cv2 == before == rollout.trial.scale.cv2
