@@ -9,11 +9,12 @@ from typing import Final
 from tests.simulate.kind import Kind
 from tests.simulate.kinds_boundary import BOUNDARY
 from tests.simulate.kinds_canary import CANARY
+from tests.simulate.kinds_extra import EXTRA
 from tests.simulate.kinds_stable import STABLE
 from tests.simulate.words import Group
 
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (*CANARY, *BOUNDARY, *STABLE)}
-assert len(KINDS) == len(CANARY) + len(BOUNDARY) + len(STABLE), "two kinds have one name"
+KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (*CANARY, *EXTRA, *BOUNDARY, *STABLE)}
+assert len(KINDS) == len(CANARY) + len(EXTRA) + len(BOUNDARY) + len(STABLE), "two kinds have one name"
 
 
 def choose(patterns: Iterable[str] = ("*",), group: Group | None = None) -> list[Kind]:

@@ -46,13 +46,25 @@ def test_errors_that_are_known_late_are_no_drift_where_stable_loses_traffic(judg
 
 
 @pytest.mark.parametrize(
-    ("kind", "minutes"), [("jump-after-hours", 200), ("rare-huge", 700), ("scrapes-late-large", 250)]
+    ("kind", "minutes"),
+    [("jump-after-hours", 200), ("rare-huge", 700), ("scrapes-late-large", 250), ("rare-errors-new-worse", 400)],
 )
 def test_regressions_that_were_held_are_rolled_back(judged: Judged, kind: str, minutes: float) -> None:
-    """A late jump passed for a cluster, rare catastrophes for nothing, and a late scrape for another share."""
+    """A late jump passed for a cluster, rare catastrophes for nothing, a late scrape for another share, and labels of
+    rare errors for worth far more than they are."""
     found = judged(kind, 6)
     assert found.rolled_back.x == 6
     assert sorted(found.delays)[3] < minutes
+
+
+@pytest.mark.parametrize(("kind", "minutes"), [("share-falls", 350), ("scrapes-missed", 150)])
+def test_scrapes_that_are_few_or_missing_hide_no_share_and_invent_none(
+    judged: Judged, kind: str, minutes: float
+) -> None:
+    """Two minutes apart, a share that fell was never seen: the same model was rolled back each time."""
+    found = judged(kind, 8)
+    assert (found.rolled_back.x, found.promoted.x) == (0, 8)
+    assert sorted(found.delays)[4] < minutes
 
 
 @pytest.mark.parametrize("mode", ["histogram", "squares"])
