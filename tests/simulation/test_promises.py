@@ -57,7 +57,7 @@ def test_regressions_that_were_held_are_rolled_back(judged: Judged, kind: str, m
     assert sorted(found.delays)[3] < minutes
 
 
-@pytest.mark.parametrize(("kind", "minutes"), [("share-falls", 350), ("scrapes-missed", 150)])
+@pytest.mark.parametrize(("kind", "minutes"), [("share-falls", 350), ("scrapes-missed", 115)])
 def test_scrapes_that_are_few_or_missing_hide_no_share_and_invent_none(
     judged: Judged, kind: str, minutes: float
 ) -> None:

@@ -60,10 +60,11 @@ class Counted:
 @dataclass(frozen=True)
 class Shares:
     """Stretches of one share each, the newest last, and the window that is being counted. ``suspect``: what
-    came after the first scrape that looked as if of another share. ``held``: scrapes in which an arm stood still.
+    came after the first scrape that looked as if of another share.
 
     ``terms`` of ``number`` windows tell by how much counts scatter more than independent predictions would. ``broken``:
-    an arm was not seen, so that its next increment is of a longer time.
+    an arm was not seen, so that its next increment is of a longer time; so it is where it stands still there.
+    ``still``: since when an arm stands still; ``held``: what was counted meanwhile, as long as it is waited for.
     """
 
     stretches: tuple[Counted, ...] = ()
@@ -72,6 +73,7 @@ class Shares:
     number: int = 0
     broken: bool = False
     suspect: Counted | None = None
+    still: float | None = None
     held: Counted | None = None
 
     @property
@@ -93,20 +95,25 @@ def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: flo
     """Takes the predictions of both arms in the last `elapsed` seconds before `at`; windows last `span` seconds.
 
     A pod that is not scraped once stands still and then counts double: only another share that lasts is one. An arm
-    that stands still is waited for, so that both making up for each other are no change either.
+    that stands still is waited for, so that both making up for each other are no change either; but once, and not
+    for longer than a change has to last.
     """
     still = bool(shares.stretches) and _still(shares.stretches[-1], canary, stable)
-    held = shares.held or Counted(at - elapsed)
-    waits = still and (shares.held is None or at - held.since <= _LASTING * span)
+    since = None if not still else at - elapsed if shares.still is None else shares.still
+    waits = since is not None and at - since <= max(_LASTING * span, elapsed)
     if shares.broken:
-        return changed(shares, broken=waits, held=held if waits else None)
-    now = held.add(canary, stable)
+        # What an arm that stands still now makes up for at the next scrape is of a longer time, too.
+        return changed(shares, broken=waits, still=since)
+    now = (shares.held or Counted(at - elapsed)).add(canary, stable)
     if not shares.stretches:
         # That there is a first prediction is no sample of how many there are.
         return changed(shares, stretches=(Counted(now.since),)) if canary > 0 else shares
     if waits:
-        return changed(shares, held=now)
-    return _counted(changed(shares, held=None), at, now, span)
+        return changed(shares, held=now, still=since)
+    window = shares.window
+    if since is not None and window is not None and window.since < since:
+        window = None  # it was waited for in vain: what was before does not blur what has come since
+    return _counted(changed(shares, window=window, held=None, still=since), at, now, span)
 
 
 def _counted(shares: Shares, at: float, now: Counted, span: float) -> Shares:
@@ -129,7 +136,8 @@ def _counted(shares: Shares, at: float, now: Counted, span: float) -> Shares:
     if newest.total >= _LEAST_PREDICTIONS and scatter > 0:
         # A change in the middle of a window is no scatter.
         terms, number = terms + min(off * off / scatter, _MOST_TERM * _overdispersion(shares)), number + 1
-    return Shares((*before, newest.add(window.canary, window.stable)), None, terms, number)
+    stretches = (*before, newest.add(window.canary, window.stable))
+    return changed(shares, stretches=stretches, window=None, suspect=None, terms=terms, number=number)
 
 
 def unseen(shares: Shares) -> Shares:

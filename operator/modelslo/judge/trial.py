@@ -69,9 +69,10 @@ class Trial:
     @property
     def top(self) -> float:
         """The largest loss that counts, over stable's mean; 1 where no loss limits a bet."""
-        if not self.scale.guessed or self.scale.data is not Data.HISTOGRAM or not self.forecast.overall > 0:
+        seen = self.stable_spread
+        if not self.scale.guessed or not seen.total > 0:
             return self.scale.top
-        return float(self.scale.scores[-1]) / self.forecast.overall
+        return float(self.scale.scores[-1]) * seen.labels / seen.total
 
     @property
     def young(self) -> bool:

@@ -18,7 +18,7 @@ STALENESS_MS: Final = round(STALENESS * 1000)
 # Counts are integers held in floats; sums over remote storage may round.
 _ROUNDING: Final = 1e-9
 _FRESH_LABELS: Final = 50.0
-# Of what was counted before. More is left where one of at most so many pods behind a sum restarts.
+# Of what was counted before. Of a sum over equal pods at least half is left when one of them restarts.
 _FRESH_PART: Final = 0.25
 
 

@@ -14,6 +14,7 @@ from modelslo.decide.reasons import Reason
 from modelslo.engine import metrics
 from modelslo.engine.settings import Settings
 from modelslo.engine.trouble import TroubleReason
+from modelslo.judge.problem import Unknown
 
 DOC = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -48,6 +49,8 @@ def test_metrics() -> None:
 
 def test_conditions() -> None:
     assert sorted(named("Conditions")) == sorted(ConditionType)
+    (missing,) = [row[2] for row in rows("Conditions") if row[0] == f"`{ConditionType.DATA_SUFFICIENT}`"]
+    assert re.findall(r"`(\w+)`", missing) == list(Unknown)
 
 
 def test_reasons() -> None:

@@ -105,6 +105,50 @@ def test_arms_that_stand_still_in_turn_are_no_change(dt: float, stills: list[str
     assert len(found.stretches) == 1
 
 
+def scraped(
+    chance: np.random.Generator, shares: Iterable[float], dt: float, *, late: float = 0.0, missing: float = 0.0
+) -> list[Shares]:
+    """800 predictions a minute at these shares. So many samples of an arm are those of before, or none."""
+    found, history, made = Shares(), [], np.zeros(2)
+    seen = np.zeros(2)
+    for number, share in enumerate(shares):
+        made = made + chance.poisson(800 / 60 * dt * np.array([share, 1 - share]))
+        if (chance.random(2) < missing).any():
+            found = unseen(found)
+        else:
+            shown = np.where(chance.random(2) < late, seen, made)
+            canary, stable = (shown - seen).tolist()
+            found, seen = shared(found, (number + 1) * dt, dt, canary, stable, SPAN), shown
+        history.append(found)
+    return history
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.05])
+def test_scrapes_that_come_late_or_not_at_all_hardly_invent_a_share(missing: float) -> None:
+    """Were an arm that stands still not waited for, 75 times; not after a missing scrape, 20 times."""
+    # Given five days at one share, of whose scrapes one in twenty is late
+    days = [
+        scraped(np.random.default_rng(seed), [0.3] * 1440, 60.0, late=0.05, missing=missing)[-1] for seed in range(5)
+    ]
+    # Then nearly nothing is taken for another share
+    assert sum(len(one.stretches) - 1 for one in days) <= 12
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.1])
+@pytest.mark.parametrize("dt", [15.0, 30.0, 60.0, 120.0])
+def test_that_an_arm_gets_nothing_any_more_is_seen(dt: float, missing: float) -> None:
+    """A wait that begins anew with each missing scrape would never end."""
+    scrapes = round(5400 / dt)
+    for seed in range(20):
+        # Given a share of a fifth, and then none
+        shares = [0.2] * scrapes + [0.0] * scrapes
+        history = scraped(np.random.default_rng(seed), shares, dt, missing=missing)
+        # Then that is seen within minutes, or some scrapes
+        seen = next(number for number, one in enumerate(history) if len(one.stretches) > 1)
+        assert scrapes <= seen
+        assert (seen + 1 - scrapes) * dt <= max(720.0, 15 * dt)
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
 def test_an_arm_that_is_missing_is_no_change(seen: list[bool]) -> None:
     """Its next increment is of all the time in between."""
