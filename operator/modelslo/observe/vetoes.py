@@ -111,12 +111,16 @@ def _labels(one: Series) -> list[tuple[str, str]]:
 
 
 def unknown(number: int, veto: Veto, failure: QueryFailure) -> Gap:
-    """The veto at `number` of spec.guardrails.vetoes cannot be read: field, value and mend."""
+    """The veto at `number` of spec.guardrails.vetoes cannot be read: field, value and mend.
+
+    Where nobody answers it is not the veto that is wrong.
+    """
+    if isinstance(failure, QueryError) and failure.unreachable:
+        return failure.gap
     return Gap(
         NoEvidence.VETO_UNKNOWN,
         f"spec.guardrails.vetoes[{number}].query ({veto.name}): {short(veto.query, _SHOWN)!r} cannot be read, "
-        f"so that nothing is decided: "
-        f"{str(failure).rstrip('.')}. {_mend(failure)}",
+        f"so that nothing is decided: {str(failure).rstrip('.')}. {_mend(failure)}",
     )
 
 

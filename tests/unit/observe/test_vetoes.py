@@ -128,7 +128,7 @@ def test_one_that_fails_hides_no_other() -> None:
         (QueryError("Prometheus answers 400 bad_data: parse error", culprit=True), "Correct the PromQL"),
         (QueryTimeout("No whole answer from http://p within 10 s"), "record the query by a rule"),
         (QueryWarning("Prometheus warns that its answer may be partial: x"), "Mend what Prometheus warns of"),
-        (QueryError("Cannot talk to http://p: refused", unreachable=True), "Is Prometheus well?"),
+        (QueryError("Prometheus answers 503 unavailable: starting"), "Is Prometheus well?"),
     ],
 )
 def test_a_failure_names_field_value_and_mend(failure: QueryFailure, mend: str) -> None:
@@ -137,6 +137,11 @@ def test_a_failure_names_field_value_and_mend(failure: QueryFailure, mend: str) 
     assert gap.message.startswith("spec.guardrails.vetoes[1].query (labels-late): 'sum(' cannot be read")
     assert str(failure) in gap.message
     assert mend in gap.message
+
+
+def test_where_nobody_answers_the_veto_is_not_to_blame() -> None:
+    gap = unknown(0, STALE, QueryError("Cannot talk to http://p: refused", unreachable=True))
+    assert (gap.reason, gap.message) == (NoEvidence.QUERY_ERROR, "Cannot talk to http://p: refused")
 
 
 def test_a_long_query_is_cut_in_the_message_alone() -> None:
