@@ -8,15 +8,14 @@ from typing import Final
 from tests.simulate.kind import Clusters, Effect, Kind, Segment, Wander
 from tests.simulate.lag import Lag
 from tests.simulate.losses import BINARY, GAMMA, LOGNORMAL, PARETO, ZEROS
-from tests.simulate.words import Action
+from tests.simulate.words import HOLD
 
-_HOLD: Final[frozenset[Action]] = frozenset({"hold"})
 _HALVES: Final = (Segment("web", 0.6, 0.45, 0.8), Segment("app", 0.4, 0.55, 1.3))
 
 # The strength of the dependences is such that the study's method to the letter (commit 1cf2e4e) errs about as often as
 # the study says of it. Rolled back / promoted, %: clusters of 4 without tempering 14 / 14 (study: 13.3 / 19.2) and with
 # it 2.7 / 4.0 (1.7 / 2.5), large clusters 18 / 17 (16.6 / 16.0), wander 17 / 21 (14.0 / 15.8); 100 to 150 traces each.
-_BASE: Final = Kind("boundary", "boundary", "", _HOLD, effect=Effect(1.1), dt=60.0, history=(120, 240), hours=16.0)
+_BASE: Final = Kind("boundary", "boundary", "", HOLD, effect=Effect(1.1), dt=60.0, history=(120, 240), hours=16.0)
 
 BOUNDARY: Final = (
     replace(_BASE, name="boundary-exponential", about="10:90", dt=30.0, history=(240, 240), rate=2.0),

@@ -8,12 +8,9 @@ from typing import Final
 from tests.simulate.kind import Clusters, Drift, Faults, Gap, Kind, Passing, Reset
 from tests.simulate.lag import Lag
 from tests.simulate.losses import GAMMA, LOGNORMAL, PARETO
-from tests.simulate.words import Action
+from tests.simulate.words import HOLD, RETRAIN
 
-_HOLD: Final[frozenset[Action]] = frozenset({"hold"})
-_RETRAIN: Final[frozenset[Action]] = frozenset({"retrain"})
-
-_BASE: Final = Kind("stable", "stable", "", _HOLD, dt=60.0, history=(240, 360), rate=0.5, has_canary=False)
+_BASE: Final = Kind("stable", "stable", "", HOLD, dt=60.0, history=(240, 360), rate=0.5, has_canary=False)
 _DAY: Final = (1440, 1800)
 
 SOUND: Final = (
@@ -55,26 +52,26 @@ SOUND: Final = (
 )  # fmt: skip
 
 DRIFTING: Final = (
-    replace(_BASE, name="drift-sudden", about="to 1.4 x the SLO level at once", right=_RETRAIN, drift=Drift(1.75)),
+    replace(_BASE, name="drift-sudden", about="to 1.4 x the SLO level at once", right=RETRAIN, drift=Drift(1.75)),
     replace(
-        _BASE, name="drift-slow", about="to 1.4 x the SLO level over 12 h", right=_RETRAIN,
+        _BASE, name="drift-slow", about="to 1.4 x the SLO level over 12 h", right=RETRAIN,
         drift=Drift(1.75, ramp=12.0), loss=GAMMA,
     ),
     replace(
-        _BASE, name="drift-few-labels", about="to 1.6 x the SLO level with 30 labels/h", right=_RETRAIN,
+        _BASE, name="drift-few-labels", about="to 1.6 x the SLO level with 30 labels/h", right=RETRAIN,
         drift=Drift(2.0), dt=120.0, rate=0.0083, hours=40.0,
     ),
     replace(
-        _BASE, name="drift-season", about="to 1.3 x the SLO level under a daily wave", right=_RETRAIN,
+        _BASE, name="drift-season", about="to 1.3 x the SLO level under a daily wave", right=RETRAIN,
         drift=Drift(1.6), history=_DAY, season=0.25, day=0.5,
     ),
     replace(
-        _BASE, name="drift-heavy-tail", about="to 1.4 x the SLO level, Pareto 2.5", right=_RETRAIN,
+        _BASE, name="drift-heavy-tail", about="to 1.4 x the SLO level, Pareto 2.5", right=RETRAIN,
         drift=Drift(1.75), loss=PARETO,
     ),
     replace(
         _BASE, name="drift-shared", about="both arms drift to 1.4 x the SLO level while a sound canary runs",
-        right=_RETRAIN, drift=Drift(1.75, onset=(0.3, 1.5)), has_canary=True, rate=1.0, split=((0.0, 0.25),),
+        right=RETRAIN, drift=Drift(1.75, onset=(0.3, 1.5)), has_canary=True, rate=1.0, split=((0.0, 0.25),),
         loss=LOGNORMAL,
     ),
 )  # fmt: skip

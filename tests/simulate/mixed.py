@@ -33,7 +33,7 @@ from tests.simulate.losses import (
     Loss,
 )
 from tests.simulate.results import Results
-from tests.simulate.words import ARMS, Action, Arm, Mode
+from tests.simulate.words import ARMS, HOLD, NO_PROMOTION, NO_ROLLBACK, Arm, Mode, Right
 
 T = TypeVar("T")
 Sort = Literal["harmless", "worse", "boundary"]
@@ -44,11 +44,7 @@ _LOSSES: Final = (
     *(WIDE_LOGNORMAL, WILD_PARETO, Loss("gamma", 100.0), Loss("pareto", 4.0)),
 )
 _MODES: Final[tuple[Mode, ...]] = (*("histogram",) * 6, "squares", "sums")
-_RIGHT: Final[dict[Sort, frozenset[Action]]] = {
-    "harmless": frozenset({"promote", "hold"}),
-    "worse": frozenset({"rollback", "hold"}),
-    "boundary": frozenset({"hold"}),
-}
+_RIGHT: Final[dict[Sort, Right]] = {"harmless": NO_ROLLBACK, "worse": NO_PROMOTION, "boundary": HOLD}
 _DAY: Final = 1440.0
 
 

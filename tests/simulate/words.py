@@ -15,9 +15,18 @@ Line = dict[str, object]
 """One JSON object of the replay interface."""
 
 Action = Literal["hold", "promote", "rollback", "retrain"]
+Right = frozenset[Action]
+"""What a judge may do."""
 Mode = Literal["histogram", "sums", "squares"]
 Group = Literal["canary", "boundary", "stable", "extra"]
 Arm = Literal["stable", "canary"]
+
+HOLD: Final[Right] = frozenset({"hold"})
+PROMOTE: Final[Right] = frozenset({"promote"})
+ROLLBACK: Final[Right] = frozenset({"rollback"})
+RETRAIN: Final[Right] = frozenset({"retrain"})
+NO_PROMOTION: Final[Right] = HOLD | ROLLBACK
+NO_ROLLBACK: Final[Right] = HOLD | PROMOTE
 
 ARMS: Final[tuple[Arm, Arm]] = ("stable", "canary")
 MODES: Final[tuple[Mode, ...]] = ("histogram", "sums", "squares")

@@ -62,10 +62,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
         raise CommandError(f"--by: {arguments.by!r} is no label name: write such as pod or instance", MISUSE)
     span = range_of(arguments.range)
     if arguments.file is not None:
-        body = model_in(arguments.file, arguments.name, MISUSE)
-        metadata = body.get("metadata") or {}
-        namespace = arguments.namespace or metadata.get("namespace") or "default"
-        model = ModelKey(namespace, str(metadata.get("name", "")))
+        model, body = model_in(arguments.file, arguments.name, arguments.namespace)
         return Wanted(model, sound_spec(body, MISUSE), arguments.by, span, arguments.version)
     if arguments.name is None:
         raise CommandError("name a ModelSLO of the cluster, or give a file: -f FILE", MISUSE)

@@ -145,10 +145,8 @@ def _jsonl(arguments: argparse.Namespace) -> int:
 def _model(arguments: argparse.Namespace) -> tuple[ModelKey, Mapping[str, Any]]:
     """Whose backtest it is, and its spec as it is written."""
     if arguments.file is not None:
-        body = model_in(arguments.file, arguments.name, MISUSE)
-        metadata = body.get("metadata") or {}
-        namespace = arguments.namespace or metadata.get("namespace") or "default"
-        return ModelKey(namespace, str(metadata.get("name", ""))), body.get("spec") or {}
+        model, body = model_in(arguments.file, arguments.name, arguments.namespace)
+        return model, body.get("spec") or {}
     if arguments.name is None:
         raise CommandError(
             "name a ModelSLO of the cluster, or give a file (-f FILE); or say --jsonl: observations on standard input, "

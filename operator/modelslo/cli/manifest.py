@@ -12,7 +12,8 @@ from typing import Any, Final
 from modelslo.api.crd import API_VERSION, KIND
 from modelslo.api.manifest import YamlError, documents_of
 from modelslo.api.resource import Problem
-from modelslo.cli.errors import NEGATIVE, CommandError
+from modelslo.cli.errors import MISUSE, NEGATIVE, CommandError
+from modelslo.observe.evidence import ModelKey
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _NAME_LENGTH: Final = 253
@@ -62,24 +63,28 @@ def envelope_problems(body: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(str(field), body[field], "is a field that there is not: take it out, or move it into spec")
 
 
-def model_in(file: str, name: str | None, exit_code: int) -> Mapping[str, Any]:
-    """The one ModelSLO of the file, that of this name if one is given, sound around its spec. Else CommandError."""
-    models = [one for one in objects_of(file, exit_code) if one.get("kind") == KIND]
+def model_in(file: str, name: str | None, namespace: str | None) -> tuple[ModelKey, Mapping[str, Any]]:
+    """The one ModelSLO of the file, that of this name if one is given, sound around its spec. Else CommandError.
+
+    `namespace`: where it is, whatever the file says.
+    """
+    models = [one for one in objects_of(file, MISUSE) if one.get("kind") == KIND]
     names = [str(metadata_of(one).get("name", "?")) for one in models]
     found = [one for one, called in zip(models, names, strict=True) if name is None or called == name]
     if not found:
         which = "" if name is None else f" {name!r}; it has {', '.join(names) or 'none'}"
-        raise CommandError(f"{file} holds no {KIND}{which}", exit_code)
+        raise CommandError(f"{file} holds no {KIND}{which}", MISUSE)
     if len(found) > 1 and name is None and len(set(names)) > 1:
         known = ", ".join(dict.fromkeys(names))
-        raise CommandError(f"{file} holds {len(found)} of {KIND}: name one of {known}", exit_code)
+        raise CommandError(f"{file} holds {len(found)} of {KIND}: name one of {known}", MISUSE)
     if len(found) > 1:
         mend = "give a file with the one that is meant"
-        raise CommandError(f"{file} holds {len(found)} of {KIND} {name or names[0]!r}: {mend}", exit_code)
+        raise CommandError(f"{file} holds {len(found)} of {KIND} {name or names[0]!r}: {mend}", MISUSE)
     problems = [f"  {problem}" for problem in envelope_problems(found[0])]
     if problems:
-        raise CommandError("\n".join([f"{file}: the {KIND} is not sound:", *problems]), exit_code)
-    return found[0]
+        raise CommandError("\n".join([f"{file}: the {KIND} is not sound:", *problems]), MISUSE)
+    metadata = metadata_of(found[0])
+    return ModelKey(namespace or metadata.get("namespace") or "default", str(metadata.get("name", ""))), found[0]
 
 
 def _documents(file: str, exit_code: int) -> list[Any]:

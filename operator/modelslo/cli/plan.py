@@ -51,10 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _case(arguments: argparse.Namespace, given: Given) -> Case:
     if arguments.file is not None:
-        body = model_in(arguments.file, arguments.name, MISUSE)
-        metadata = body.get("metadata") or {}
-        namespace = arguments.namespace or metadata.get("namespace") or "default"
-        model = ModelKey(namespace, str(metadata.get("name", "")))
+        model, body = model_in(arguments.file, arguments.name, arguments.namespace)
         return case_of_spec(
             model, sound_spec(body, MISUSE), given, local_settings(arguments.prometheus_url), arguments.prometheus_url
         )

@@ -289,7 +289,8 @@ def _band(trial: Trial, gate: GateParameters) -> tuple[float | None, float | Non
     contrast, mean = trial.contrast, trial.forecast.overall
     if contrast.ratio is None or not mean > 0:
         return None, None
-    variance = max(trial.canary_spread.variance(trial.cv2), trial.scale.r**2 * trial.cv2) * mean * mean
+    cv2 = trial.cv2
+    variance = max(trial.canary_spread.variance(cv2), trial.scale.r**2 * cv2) * mean * mean
     v, evidence = contrast.weight * variance * trial.tempering.phi, 2 * log(1 / gate.alpha)
     rho = evidence * (variance / (gate.margin * mean)) ** 2 / (evidence + log(1 + evidence))
     half = sqrt((v + rho) * (evidence + log(1 + v / rho))) / contrast.of_stable if rho > 0 else 0.0

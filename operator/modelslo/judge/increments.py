@@ -16,10 +16,10 @@ import numpy as np
 from modelslo.judge.betting import Array, row_sums
 from modelslo.judge.frozen import frozen
 from modelslo.judge.timing import Tempo
-from modelslo.observe.evidence import LARGEST
+from modelslo.observe.evidence import FRESH_LABELS, LARGEST
 
-# A restarted process has counted no more than this many labels, or this many times what was expected.
-_FRESH_LABELS, _FRESH_RATIO = 50.0, 4.0
+# A restarted process has counted no more than FRESH_LABELS, or this many times what was expected.
+_FRESH_RATIO: Final = 4.0
 _ROUNDING: Final = 1e-6
 
 
@@ -135,7 +135,7 @@ def difference(
         if now.labels >= last.labels and _lacks_segment(last, now):
             return meter, None, Reading.MISSING
         expected = (meter.rate or 0.0) * (at - meter.at)
-        if now.labels > min(max(_FRESH_LABELS, _FRESH_RATIO * expected), last.labels):
+        if now.labels > min(max(FRESH_LABELS, _FRESH_RATIO * expected), last.labels):
             return Meter(now, at, meter.rate), None, Reading.PARTIAL_RESET
         reading, moved = Reading.FULL_RESET, now.values
     delta, gaps = _delta(last if reading is Reading.VALID else None, now, moved)

@@ -98,8 +98,9 @@ def shared(shares: Shares, at: float, elapsed: float, canary: float, stable: flo
     that stands still is waited for, so that both making up for each other are no change either; but once, and not
     for longer than a change has to last.
     """
-    still = bool(shares.stretches) and _still(shares.stretches[-1], canary, stable)
-    since = None if not still else at - elapsed if shares.still is None else shares.still
+    since = None
+    if shares.stretches and _still(shares.stretches[-1], canary, stable):
+        since = at - elapsed if shares.still is None else shares.still
     waits = since is not None and at - since <= max(_LASTING * span, elapsed)
     if shares.broken:
         # What an arm that stands still now makes up for at the next scrape is of a longer time, too.

@@ -149,6 +149,7 @@ def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: fl
     # A segment that nobody ever asked for does not hold a promotion up.
     met = trial.met | (np.True_ if chosen is None else chosen)
     whole = trial.whole is None or (trial.whole_since is not None and since >= trial.whole_since)
+    canary_spread, stable_spread = _spreads(trial, pair, forecast)
     wealth = with_block(_restarted(trial.wealth, at - began, rules.tempo.restart), scale, found, phi, whole)
     return changed(
         trial,
@@ -164,12 +165,8 @@ def _judged(trial: Trial, rules: Rules, division: Division, since: float, at: fl
         contrast=trial.contrast.add(pair) if usable else trial.contrast,
         misread=_misread(trial, rules, pair, at) if histogram else trial.misread,
         tempering=_tempered(trial, pair, expected, at) if usable else trial.tempering,
-        canary_spread=trial.canary_spread.add(pair.canary, pair.scored_canary, scale.scores, forecast)
-        if histogram
-        else trial.canary_spread,
-        stable_spread=trial.stable_spread.add(pair.stable, pair.scored_stable, scale.scores, np.ones(len(forecast)))
-        if histogram and scale.guessed
-        else trial.stable_spread,
+        canary_spread=canary_spread,
+        stable_spread=stable_spread,
         noise=trial.noise
         if histogram or not usable
         else _noised(trial.noise, pair, forecast, trial.forecast.overall, at),
@@ -205,6 +202,16 @@ def _misread(trial: Trial, rules: Rules, pair: Pair, at: float) -> Misread:
     """What buckets misread goes with the level of the loss: it is known anew as that changes."""
     keep = 1.0 if trial.closed is None else exp((trial.closed - at) / rules.tempo.forecast)
     return trial.misread.add(pair, trial.scale.r, trial.forecast.overall, keep, halves_of(rules.edges))
+
+
+def _spreads(trial: Trial, pair: Pair, forecast: Array) -> tuple[Moments, Moments]:
+    """Of the canary and of stable, with this block; by buckets alone."""
+    scale, of_canary, of_stable = trial.scale, trial.canary_spread, trial.stable_spread
+    if scale.data is not Data.HISTOGRAM:
+        return of_canary, of_stable
+    if scale.guessed:
+        of_stable = of_stable.add(pair.stable, pair.scored_stable, scale.scores, np.ones(len(forecast)))
+    return of_canary.add(pair.canary, pair.scored_canary, scale.scores, forecast), of_stable
 
 
 def _restarted(wealth: Wealth, age: float, every: float) -> Wealth:

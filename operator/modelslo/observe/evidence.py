@@ -18,6 +18,8 @@ NO_AGE: Final = inf
 STALENESS: Final = 300.0
 LARGEST: Final = 1e75
 """Squares of squares of what is larger are no numbers any more. No loss is so large, and no count."""
+FRESH_LABELS: Final = 50.0
+"""A restarted process may have counted so many labels already, whatever is usual."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,12 +12,11 @@ from math import inf, isfinite, isnan, nan
 from typing import Final
 
 from modelslo.observe.answer import Series
-from modelslo.observe.evidence import LARGEST, STALENESS
+from modelslo.observe.evidence import FRESH_LABELS, LARGEST, STALENESS
 
 STALENESS_MS: Final = round(STALENESS * 1000)
 # Counts are integers held in floats; sums over remote storage may round.
 _ROUNDING: Final = 1e-9
-_FRESH_LABELS: Final = 50.0
 # Of what was counted before. Of a sum over equal pods at least half is left when one of them restarts.
 _FRESH_PART: Final = 0.25
 
@@ -163,7 +162,7 @@ def step(before: Scrape, now: Scrape) -> Step | None:
 
 def _fresh(before: float, now: float) -> bool:
     """Whether a count that fell is that of new processes alone, and not what is left of a sum over pods."""
-    return now <= max(_FRESH_LABELS, _FRESH_PART * before)
+    return now <= max(FRESH_LABELS, _FRESH_PART * before)
 
 
 def _restarted(before: Scrape, now: Scrape) -> bool:
@@ -183,7 +182,7 @@ def _new(before: float | None, now: float | None, count: float) -> bool:
     of no more labels than a new process has at once."""
     if before is None or now is None:
         return False
-    return (isnan(before) and not isnan(now)) or (0 <= now < before and count <= _FRESH_LABELS)
+    return (isnan(before) and not isnan(now)) or (0 <= now < before and count <= FRESH_LABELS)
 
 
 def _risen(before: float, now: float) -> float:
